@@ -1,0 +1,1 @@
+//! The facenet command: train, evaluate, embed, pairs, synth.

@@ -1,0 +1,1 @@
+//! Face images from folders or a procedural renderer: decoding, preprocessing, augmentation, loading.

@@ -1,0 +1,1 @@
+//! Triplet mining: embeddings and labels in, anchor-positive-negative triplets out.

@@ -1,0 +1,1 @@
+//! Face embedding networks, the triplet loss and the saved model folder.

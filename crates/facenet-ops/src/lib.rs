@@ -1,0 +1,1 @@
+//! Differentiable operations for face networks that candle lacks or does slowly.

@@ -1,0 +1,1 @@
+//! Batches of P identities x K images from identity sizes and a seed.

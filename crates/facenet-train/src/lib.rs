@@ -1,0 +1,1 @@
+//! The FaceNet training engine: sample, embed, mine, train, score, checkpoint.
