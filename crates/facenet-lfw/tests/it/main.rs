@@ -1,0 +1,3 @@
+//! Goldens, hostile and real files, properties and oracles of facenet-lfw.
+
+mod golden;
