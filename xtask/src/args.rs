@@ -1,0 +1,154 @@
+//! Every type of the command line, and the dispatch.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::fixtures::{ARCHIVE_URL, Fixtures, Source};
+use crate::{ci, outside, tidy, workspace};
+
+/// The command line of `cargo xtask`
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own automation")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Fixtures(FixturesArgs),
+    Ci(CiArgs),
+    /// Check layout, documents, lengths and forbidden texts; exit 1 on findings
+    Tidy,
+    /// Build a tiny crate outside the workspace on each leaf crate and run its README example
+    Outside,
+}
+
+/// Fetch LFW (deep-funneled) and its protocol files, each verified by its SHA-256
+///
+/// The archive of the authors' own repository is unpacked as it arrives. A file gets its final
+/// name only once its hash agrees with fixtures/lfw-deepfunneled.sha256; files that agree are
+/// kept and skipped next time. These are photographs of real people for research: do not
+/// commit or redistribute them.
+///
+/// The real server was not reachable where this was built: the download has only been tried
+/// against a loopback server. If it fails, fetch the archive by other means and pass it, or a
+/// folder unpacked from it, with --from.
+#[derive(Debug, clap::Args)]
+struct FixturesArgs {
+    /// Take the files from this folder (or this .tar.gz of the repository) and not from the net
+    #[arg(long, value_name = "PATH")]
+    from: Option<PathBuf>,
+    /// Where the files go; the workspace's data/lfw unless given
+    #[arg(long, value_name = "DIR")]
+    to: Option<PathBuf>,
+    /// Accept a part of the set, and list what is missing
+    #[arg(long)]
+    subset: bool,
+    /// Seconds without a byte after which a connection counts as stalled
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    read_timeout: Duration,
+    /// Failed connections in a row, without a new byte, after which to give up
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=100))]
+    attempts: u32,
+    /// Seconds to wait before the second connection; doubles with each failure, up to 64 times
+    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds)]
+    backoff: Duration,
+    #[arg(long, hide = true, default_value = ARCHIVE_URL)]
+    url: String,
+    #[arg(long, hide = true)]
+    manifest: Option<PathBuf>,
+}
+
+impl FixturesArgs {
+    fn into_config(self) -> Fixtures {
+        let root = workspace::root();
+        Fixtures {
+            manifest: self
+                .manifest
+                .unwrap_or_else(|| root.join("fixtures/lfw-deepfunneled.sha256")),
+            to: self.to.unwrap_or_else(|| root.join("data/lfw")),
+            subset: self.subset,
+            source: match self.from {
+                Some(path) => Source::Local(path),
+                None => Source::Archive {
+                    url: self.url,
+                    read_timeout: self.read_timeout,
+                    attempts: self.attempts,
+                    backoff: self.backoff,
+                },
+            },
+        }
+    }
+}
+
+/// Run .ci/run (format, lints, docs, tests, tidy) and then every slower check
+#[derive(Debug, clap::Args)]
+struct CiArgs {
+    /// Print the steps and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs one command.
+///
+/// # Errors
+/// Whatever the command found wrong, as one chain of messages.
+pub fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::Fixtures(args) => {
+            print!("{}", args.into_config().run()?);
+            Ok(())
+        }
+        Command::Ci(args) if args.list => {
+            print!("{}", ci::list());
+            Ok(())
+        }
+        Command::Ci(_) => ci::run(&workspace::root()),
+        Command::Tidy => tidy::run(&workspace::root()),
+        Command::Outside => outside::run(&workspace::root()),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let asked = text.parse::<f64>().ok().filter(|seconds| *seconds > 0.0);
+    asked
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a positive number of seconds, such as 60 or 0.5".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "NaN", "inf", "1e300", "soon", ""] {
+            assert!(seconds(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn help_says_that_the_real_server_was_never_tried() {
+        use clap::CommandFactory;
+        let mut command = Args::command();
+        let fixtures = command
+            .find_subcommand_mut("fixtures")
+            .expect("the subcommand exists");
+        let help = fixtures.render_long_help().to_string().replace('\n', " ");
+        assert!(
+            help.contains("only been tried against a loopback server"),
+            "{help}"
+        );
+    }
+}

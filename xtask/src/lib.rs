@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod args;
+mod ci;
+mod fixtures;
+mod outside;
+mod snippet;
+mod tidy;
+mod workspace;
+
+pub use args::{Args, run};
+pub use fixtures::{Fixtures, Source, Summary};

@@ -1,0 +1,5 @@
+//! The commands from outside: downloads against a loopback server, and the program itself.
+
+mod download;
+mod program;
+mod server;
