@@ -1,1 +1,26 @@
-//! Triplet mining: embeddings and labels in, anchor-positive-negative triplets out.
+#![doc = include_str!("../README.md")]
+
+mod admission;
+mod batch_all;
+mod batch_hard;
+mod config;
+mod draw;
+mod embeddings;
+mod error;
+mod miner;
+mod pair_rules;
+mod problem;
+mod row;
+mod scan;
+mod simd;
+mod slack;
+mod statistics;
+mod triplet;
+
+pub use config::{DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, MinerConfig, NegativeChoice, Rule};
+pub use draw::Draw;
+pub use embeddings::{Embeddings, sq_l2};
+pub use error::MineError;
+pub use miner::Miner;
+pub use statistics::{Quantiles, Statistics};
+pub use triplet::{Hardest, Mined, Neighbour, Pair, Triplet};

@@ -1,0 +1,190 @@
+//! The entry points.
+
+use crate::problem::Problem;
+use crate::{
+    Draw, Embeddings, Hardest, MineError, Mined, MinerConfig, Pair, Rule, Statistics, Triplet,
+    batch_all, batch_hard, pair_rules,
+};
+
+/// Mines triplets by one rule.
+///
+/// Every comparison is that of the f64 distances of [`sq_l2`](crate::sq_l2) (the margin is the
+/// f64 of its f32): f32 tiles settle what is farther from a bound than their error, f64 the
+/// rest. So the triplets are a function of embeddings, labels, configuration and draw, and depend
+/// neither on the machine nor on the number of threads. Work runs on the current rayon pool.
+#[derive(Debug, Clone)]
+pub struct Miner {
+    config: MinerConfig,
+}
+
+impl Miner {
+    /// Checks the configuration once.
+    ///
+    /// # Errors
+    /// [`MineError::Margin`] unless the margin is positive and finite.
+    pub fn new(config: MinerConfig) -> Result<Self, MineError> {
+        config.validate()?;
+        Ok(Self { config })
+    }
+
+    /// The configuration that triplets are mined by.
+    pub fn config(&self) -> &MinerConfig {
+        &self.config
+    }
+
+    /// Mines and collects.
+    ///
+    /// - `embeddings`: `[n, dim]`; rows with a NaN or an infinity are left out and counted
+    /// - `labels`: `[n]`, any numbers in any order; an empty batch is fine
+    /// - `draw`: names the random draws; only `negative: random` and sampled quantiles use it
+    ///
+    /// Triplets come by anchor, then positive, then negative. The pair rules take each pair once,
+    /// the smaller index being the anchor, and draw pair `i` of the finite rows from stream `i`;
+    /// see [`Draw`]. Ties of distance go to the smaller index.
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row; [`MineError::TooManyTriplets`], with
+    /// the exact count, when there are more than `max_triplets`, which are never held.
+    pub fn mine(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+        draw: Draw,
+    ) -> Result<Mined, MineError> {
+        let problem = Problem::new(embeddings, labels)?;
+        let max_triplets = self.config.max_triplets;
+        if self.config.rule == Rule::BatchAll {
+            within_limit(batch_all::count(&problem, &self.config), max_triplets)?;
+        }
+        let mut triplets = Vec::new();
+        let statistics = self.visit_problem(&problem, draw, &mut |triplet| {
+            if triplets.len() < max_triplets {
+                triplets.push(triplet);
+            }
+        });
+        within_limit(statistics.triplets, max_triplets)?;
+        Ok(Mined {
+            triplets,
+            statistics,
+        })
+    }
+
+    /// Mines without collecting: `visitor` sees the triplets of [`Miner::mine`] in the same
+    /// order, however many there are.
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub fn visit(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+        draw: Draw,
+        visitor: &mut dyn FnMut(Triplet),
+    ) -> Result<Statistics, MineError> {
+        let problem = Problem::new(embeddings, labels)?;
+        Ok(self.visit_problem(&problem, draw, visitor))
+    }
+
+    /// Shows every pair with the list that a pair rule draws from: its admissible negatives,
+    /// ascending; empty lists too. Pairs come by anchor, then positive, each once.
+    ///
+    /// With `semi-hard` a negative is admissible when `d_ap < d_an` and `d_an - d_ap < margin`,
+    /// with any other rule when `d_an - d_ap < margin`.
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub fn admissible_negatives(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+        visitor: &mut dyn FnMut(Pair, &[u32]),
+    ) -> Result<(), MineError> {
+        let problem = Problem::new(embeddings, labels)?;
+        batch_all::visit_admissible(&problem, &self.config, visitor);
+        Ok(())
+    }
+
+    /// The farthest positive and the nearest negative of every row, `[n]`, whatever the rule.
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub fn hardest(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+    ) -> Result<Vec<Hardest>, MineError> {
+        Ok(batch_hard::hardest(&Problem::new(embeddings, labels)?))
+    }
+
+    fn visit_problem(
+        &self,
+        problem: &Problem<'_>,
+        draw: Draw,
+        visitor: &mut dyn FnMut(Triplet),
+    ) -> Statistics {
+        let config = &self.config;
+        let tally = match config.rule {
+            Rule::Violating | Rule::SemiHard => pair_rules::visit(problem, config, draw, visitor),
+            Rule::BatchHard => batch_hard::visit(problem, config, visitor),
+            Rule::BatchAll => batch_all::visit(problem, config, visitor),
+        };
+        tally.finish(problem, draw)
+    }
+}
+
+fn within_limit(count: u64, max_triplets: usize) -> Result<(), MineError> {
+    if count > max_triplets as u64 {
+        return Err(MineError::TooManyTriplets {
+            count,
+            max_triplets,
+        });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two labels of three points each, all at one place: everything violates.
+    fn mine(rule: Rule, max_triplets: usize) -> Result<Mined, MineError> {
+        let config = MinerConfig {
+            rule,
+            max_triplets,
+            ..Default::default()
+        };
+        let embeddings = Embeddings::new(&[0.0; 6], 1).expect("points on a line");
+        Miner::new(config)?.mine(embeddings, &[1, 2, 1, 2, 1, 2], Draw::default())
+    }
+
+    #[test]
+    fn the_limit_is_inclusive_and_the_count_exact() {
+        // 6 pairs; 6 anchors; 6 anchors x 2 positives x 3 negatives.
+        for (rule, count) in [
+            (Rule::Violating, 6),
+            (Rule::BatchHard, 6),
+            (Rule::BatchAll, 36),
+        ] {
+            let mined = mine(rule, count).expect("at the limit");
+            assert_eq!(mined.triplets.len(), count, "{rule}");
+            let error = mine(rule, count - 1).expect_err("above the limit");
+            let expected = MineError::TooManyTriplets {
+                count: count as u64,
+                max_triplets: count - 1,
+            };
+            assert_eq!(error, expected, "{rule}");
+        }
+    }
+
+    #[test]
+    fn statistics_count_pairs_and_activity() {
+        let statistics = mine(Rule::Violating, 100).expect("six triplets").statistics;
+        assert_eq!((statistics.rows, statistics.masked_rows), (6, 0));
+        assert_eq!((statistics.pairs, statistics.triplets), (6, 6));
+        assert_eq!(statistics.active_share.to_bits(), 1.0f64.to_bits());
+        assert_eq!((statistics.d_ap.count, statistics.d_an.count), (6, 9));
+        let statistics = mine(Rule::SemiHard, 100).expect("no triplet").statistics;
+        assert_eq!((statistics.pairs, statistics.triplets), (6, 0));
+        assert_eq!(statistics.active_share.to_bits(), 0.0f64.to_bits());
+    }
+}

@@ -1,0 +1,285 @@
+//! One anchor against all rows: approximate distances, and f64 where they leave a doubt.
+
+use crate::admission::{Admission, above};
+use crate::problem::Problem;
+use crate::simd::{Span, count_two, min_above, nth_within, positions_within};
+
+/// Room for one anchor at a time; reused from anchor to anchor.
+#[derive(Debug)]
+pub(crate) struct Scratch {
+    /// f64 distances computed so far, NaN elsewhere.
+    exact: Vec<f64>,
+    /// Where `exact` is set.
+    touched: Vec<u32>,
+    /// Approximate distances to the anchor's own group.
+    positives: Vec<f32>,
+    /// Rows under consideration.
+    listed: Vec<u32>,
+}
+
+impl Scratch {
+    pub(crate) fn new(n: usize) -> Self {
+        Self {
+            exact: vec![f64::NAN; n],
+            touched: vec![],
+            positives: vec![],
+            listed: vec![],
+        }
+    }
+}
+
+/// An anchor and its distances to all rows.
+#[derive(Debug)]
+pub(crate) struct Row<'a> {
+    problem: &'a Problem<'a>,
+    anchor: usize,
+    slack: f64,
+    /// Within `slack` of the f64 distances; infinite at the anchor's own group, which keeps every
+    /// scan away from it.
+    approx: &'a [f32],
+    scratch: &'a mut Scratch,
+}
+
+impl<'a> Row<'a> {
+    /// - `approx`: distances to all rows, within the problem's slack; the anchor's group is
+    ///   overwritten
+    pub(crate) fn new(
+        problem: &'a Problem<'a>,
+        anchor: usize,
+        approx: &'a mut [f32],
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        for row in scratch.touched.drain(..) {
+            scratch.exact[row as usize] = f64::NAN;
+        }
+        scratch.positives.clear();
+        for &member in problem.group(anchor) {
+            scratch.positives.push(approx[member as usize]);
+            approx[member as usize] = f32::INFINITY;
+        }
+        let slack = problem.slack().of_row(problem.sq_norms()[anchor]);
+        Self {
+            problem,
+            anchor,
+            slack,
+            approx,
+            scratch,
+        }
+    }
+
+    pub(crate) fn problem(&self) -> &'a Problem<'a> {
+        self.problem
+    }
+
+    pub(crate) fn anchor(&self) -> usize {
+        self.anchor
+    }
+
+    /// The f64 distance to `row`, computed once.
+    pub(crate) fn exact(&mut self, row: u32) -> f64 {
+        let known = self.scratch.exact[row as usize];
+        if !known.is_nan() {
+            return known;
+        }
+        let distance = self.problem.exact(self.anchor, row as usize);
+        self.scratch.exact[row as usize] = distance;
+        self.scratch.touched.push(row);
+        distance
+    }
+
+    /// Number of admissible negatives of the pair with distance `d_ap`.
+    pub(crate) fn count(&mut self, admission: Admission, d_ap: f64) -> usize {
+        let bracket = admission.bracket(d_ap, self.slack);
+        let (n_certain, n_possible) = count_two(self.approx, bracket.certain, bracket.possible);
+        if n_certain == n_possible {
+            return n_certain;
+        }
+        self.list(admission, d_ap);
+        self.scratch.listed.len()
+    }
+
+    /// The admissible negatives of the pair with distance `d_ap`, ascending.
+    pub(crate) fn list(&mut self, admission: Admission, d_ap: f64) -> &[u32] {
+        let bracket = admission.bracket(d_ap, self.slack);
+        self.keep_listed(bracket.possible, |row, negative| {
+            bracket.certain.holds(row.approx[negative as usize])
+                || admission.admits(d_ap, row.exact(negative))
+        });
+        &self.scratch.listed
+    }
+
+    /// Lists the rows with approximate distance in `span` that `keep` accepts.
+    fn keep_listed(&mut self, span: Span, mut keep: impl FnMut(&mut Self, u32) -> bool) {
+        let mut listed = std::mem::take(&mut self.scratch.listed);
+        listed.clear();
+        positions_within(self.approx, span, &mut listed);
+        listed.retain(|&negative| keep(self, negative));
+        self.scratch.listed = listed;
+    }
+
+    /// Number `choose(n)` of the `n` admissible negatives, ascending; `None` when `n` is 0.
+    pub(crate) fn chosen(
+        &mut self,
+        admission: Admission,
+        d_ap: f64,
+        choose: impl FnOnce(usize) -> usize,
+    ) -> Option<u32> {
+        let bracket = admission.bracket(d_ap, self.slack);
+        let (n_certain, n_possible) = count_two(self.approx, bracket.certain, bracket.possible);
+        if n_possible == 0 {
+            return None;
+        }
+        if n_certain == n_possible {
+            let rank = choose(n_certain);
+            return nth_within(self.approx, bracket.certain, rank).map(|negative| negative as u32);
+        }
+        let negatives = self.list(admission, d_ap);
+        (!negatives.is_empty()).then(|| negatives[choose(negatives.len())])
+    }
+
+    /// The closest admissible negative; ties go to the smaller index.
+    pub(crate) fn closest(&mut self, admission: Admission, d_ap: f64) -> Option<u32> {
+        let bracket = admission.bracket(d_ap, self.slack);
+        let limit = self
+            .closest_limit(bracket.certain.above)
+            .min(bracket.possible.below);
+        let span = Span {
+            above: bracket.possible.above,
+            below: limit,
+        };
+        self.keep_listed(span, |row, negative| {
+            admission.admits(d_ap, row.exact(negative))
+        });
+        self.nearest_listed().map(|(negative, _)| negative)
+    }
+
+    /// The nearest row of another label and its f64 distance; ties go to the smaller index.
+    pub(crate) fn nearest_negative(&mut self) -> Option<(u32, f64)> {
+        let limit = self.closest_limit(f32::NEG_INFINITY);
+        let span = Span {
+            above: f32::NEG_INFINITY,
+            below: limit,
+        };
+        self.keep_listed(span, |_, _| true);
+        self.nearest_listed()
+    }
+
+    /// An approximate distance that the nearest row lies below, among those whose f64 distance
+    /// exceeds what a distance above `certain` exceeds: its f64 distance is at most that of the
+    /// row with the least approximate one, and each of the two is off by the slack at most.
+    fn closest_limit(&self, certain: f32) -> f32 {
+        above(f64::from(min_above(self.approx, certain)) + 2.0 * self.slack)
+    }
+
+    /// The listed row of least f64 distance, the first of equals.
+    fn nearest_listed(&mut self) -> Option<(u32, f64)> {
+        let listed = std::mem::take(&mut self.scratch.listed);
+        let mut nearest = None;
+        for &negative in &listed {
+            let d_an = self.exact(negative);
+            if nearest.is_none_or(|(_, least)| d_an < least) {
+                nearest = Some((negative, d_an));
+            }
+        }
+        self.scratch.listed = listed;
+        nearest
+    }
+
+    /// The farthest row of the anchor's label and its f64 distance; ties go to the smaller index.
+    pub(crate) fn farthest_positive(&mut self) -> Option<(u32, f64)> {
+        let group = self.problem.group(self.anchor);
+        let others = |(place, &row): (usize, &u32)| (row as usize != self.anchor).then_some(place);
+        let places: Vec<usize> = group.iter().enumerate().filter_map(others).collect();
+        let approx = |scratch: &Scratch, place: usize| f64::from(scratch.positives[place]);
+        let greatest = places.iter().map(|&place| approx(self.scratch, place));
+        let limit = greatest.fold(f64::NEG_INFINITY, f64::max) - 2.0 * self.slack;
+        let mut farthest = None;
+        for place in places {
+            if approx(self.scratch, place) >= limit {
+                let d_ap = self.exact(group[place]);
+                if farthest.is_none_or(|(_, most)| d_ap > most) {
+                    farthest = Some((group[place], d_ap));
+                }
+            }
+        }
+        farthest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Embeddings, Rule};
+
+    /// Anchor 0 at the origin of a line; rows 0 and 1 share a label. Every approximate distance
+    /// is wrong by nearly the whole slack.
+    fn with_row<T>(points: &[f32], sign: f64, look: impl FnOnce(&mut Row<'_>) -> T) -> T {
+        let mut labels: Vec<u32> = (0..points.len() as u32).collect();
+        labels[1] = 0;
+        let embeddings = Embeddings::new(points, 1).expect("points on a line");
+        let problem = Problem::new(embeddings, &labels).expect("a label a row");
+        let slack = problem.slack().of_row(problem.sq_norms()[0]);
+        let off = |row| (problem.exact(0, row) + sign * 0.9 * slack) as f32;
+        let mut approx: Vec<f32> = (0..points.len()).map(off).collect();
+        let mut scratch = Scratch::new(points.len());
+        look(&mut Row::new(&problem, 0, &mut approx, &mut scratch))
+    }
+
+    #[test]
+    fn f64_decides_at_the_bounds() {
+        // d_ap = 0.25, margin 0.75: 1.0 is on the bound and out; its neighbour below is in.
+        let points = [
+            0.0,
+            0.5,
+            1.0,
+            1.0f32.next_down(),
+            0.5,
+            0.5f32.next_up(),
+            2.0,
+        ];
+        for sign in [-1.0, 1.0] {
+            let list = |rule| {
+                let admission = Admission::new(rule, 0.75);
+                with_row(&points, sign, |row| {
+                    let listed = row.list(admission, 0.25).to_vec();
+                    assert_eq!(row.count(admission, 0.25), listed.len());
+                    listed
+                })
+            };
+            assert_eq!(list(Rule::Violating), [3, 4, 5]);
+            assert_eq!(list(Rule::SemiHard), [3, 5]);
+        }
+    }
+
+    #[test]
+    fn closest_and_chosen_follow_the_list() {
+        let points = [0.0, 0.5, 0.7, -0.7, 0.6, -0.6, 0.4];
+        for sign in [-1.0, 1.0] {
+            with_row(&points, sign, |row| {
+                let semi_hard = Admission::new(Rule::SemiHard, 0.75);
+                assert_eq!(row.closest(semi_hard, 0.25), Some(4));
+                assert_eq!(
+                    row.closest(Admission::new(Rule::Violating, 0.75), 0.25),
+                    Some(6)
+                );
+                assert_eq!(
+                    row.closest(Admission::new(Rule::SemiHard, 0.01), 0.25),
+                    None
+                );
+                assert_eq!(row.chosen(semi_hard, 0.25, |n| n - 1), Some(5));
+                assert_eq!(row.chosen(semi_hard, 0.5, |n| n - 1), None);
+            });
+        }
+    }
+
+    #[test]
+    fn hardest_ties_go_to_the_smaller_index() {
+        with_row(&[0.0, 0.5, 0.7, -0.6, 0.6], 1.0, |row| {
+            assert_eq!(
+                row.nearest_negative().map(|(negative, _)| negative),
+                Some(3)
+            );
+            assert_eq!(row.farthest_positive(), Some((1, 0.25)));
+        });
+    }
+}
