@@ -70,7 +70,6 @@ pub fn distances(embeddings: &[f32], dim: usize, metric: Metric) -> Result<Vec<f
             expected,
         });
     };
-    check_finite(embeddings, dim)?;
     measured(embeddings, pair, metric, &vec![0.0; dim])
 }
 
@@ -117,50 +116,68 @@ impl Distances {
     }
 }
 
-fn check_finite(embeddings: &[f32], dim: usize) -> Result<(), LfwError> {
-    match embeddings.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(LfwError::NotFinite {
-            row: at / dim,
-            element: at % dim,
-        }),
-        None => Ok(()),
+/// Distances after `mean` is taken from both sides, or the first row that has none.
+fn measured(rows: &[f32], pair: usize, metric: Metric, mean: &[f64]) -> Result<Vec<f64>, LfwError> {
+    let pairs = rows
+        .par_chunks_exact(pair)
+        .map(|rows| rows.split_at(pair / 2));
+    let measured: Vec<f64> = match metric {
+        Metric::SquaredL2 => pairs.map(|(a, b)| sq_l2(a, b)).collect(),
+        Metric::Cosine => pairs.map(|(a, b)| angle(a, b, mean)).collect(),
+    };
+    // f64 holds the square of every finite f32, so this finds whatever a row did wrong.
+    if measured.iter().all(|distance| distance.is_finite()) {
+        return Ok(measured);
     }
+    Err(first_fault(rows, pair / 2, mean))
 }
 
-fn measured(rows: &[f32], pair: usize, metric: Metric, mean: &[f64]) -> Result<Vec<f64>, LfwError> {
-    let pairs = rows.par_chunks_exact(pair).enumerate();
-    pairs
-        .map(|(i, rows)| {
-            let (a, b) = rows.split_at(pair / 2);
-            match metric {
-                Metric::SquaredL2 => Ok(sq_l2(a, b)),
-                Metric::Cosine => {
-                    angle(a, b, mean).map_err(|side| LfwError::ZeroNorm { row: 2 * i + side })
-                }
-            }
-        })
-        .collect()
+/// What is wrong with rows that gave a distance which is not a number.
+fn first_fault(rows: &[f32], dim: usize, mean: &[f64]) -> LfwError {
+    if let Some(at) = rows.iter().position(|x| !x.is_finite()) {
+        return LfwError::NotFinite {
+            row: at / dim,
+            element: at % dim,
+        };
+    }
+    let is_zero = |row: &[f32]| row.iter().zip(mean).all(|(&x, &m)| f64::from(x) - m == 0.0);
+    LfwError::ZeroNorm {
+        row: rows.chunks_exact(dim).position(is_zero).unwrap_or(0),
+    }
 }
 
 fn sq_l2(a: &[f32], b: &[f32]) -> f64 {
     summed(a, b, |x, y| (f64::from(x) - f64::from(y)).powi(2))
 }
 
-/// `arccos(cosine) / π`, or the side (0, 1) that has no direction.
-fn angle(a: &[f32], b: &[f32], mean: &[f64]) -> Result<f64, usize> {
-    let (mut dot, mut aa, mut bb) = (0.0, 0.0, 0.0);
-    for ((&x, &y), &m) in a.iter().zip(b).zip(mean) {
-        let (x, y) = (f64::from(x) - m, f64::from(y) - m);
-        dot += x * y;
-        aa += x * x;
-        bb += y * y;
+/// `arccos(cosine) / π`; NaN where a side has no direction.
+fn angle(a: &[f32], b: &[f32], mean: &[f64]) -> f64 {
+    let (heads_a, rest_a) = a.as_chunks::<LANES>();
+    let (heads_b, rest_b) = b.as_chunks::<LANES>();
+    let (heads_m, rest_m) = mean.as_chunks::<LANES>();
+    let mut lanes = [[0.0f64; 3]; LANES];
+    let heads = heads_a.iter().zip(heads_b).zip(heads_m);
+    for ((xs, ys), ms) in heads {
+        for (k, lane) in lanes.iter_mut().enumerate() {
+            add_products(lane, xs[k], ys[k], ms[k]);
+        }
     }
-    if aa == 0.0 || bb == 0.0 {
-        return Err(usize::from(aa != 0.0));
+    let mut sums = [0.0; 3];
+    for ((&x, &y), &m) in rest_a.iter().zip(rest_b).zip(rest_m) {
+        add_products(&mut sums, x, y, m);
     }
+    let [dot, aa, bb] = [0, 1, 2].map(|k| sums[k] + lanes.iter().map(|lane| lane[k]).sum::<f64>());
     // Rounding puts the cosine of parallel rows beyond 1, where arccos is NaN.
     let cosine = dot / (aa.sqrt() * bb.sqrt());
-    Ok(cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI)
+    cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI
+}
+
+/// Adds to the sums of `xy`, `xx`, `yy`, all less the mean.
+fn add_products(sums: &mut [f64; 3], x: f32, y: f32, mean: f64) {
+    let (x, y) = (f64::from(x) - mean, f64::from(y) - mean);
+    sums[0] += x * y;
+    sums[1] += x * x;
+    sums[2] += y * y;
 }
 
 fn summed(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f64) -> f64 {

@@ -205,9 +205,15 @@ mod tests {
 
     #[test]
     fn the_smallest_of_equally_good_thresholds_wins() {
-        assert_eq!(best(&steps(TIED.into_iter())), 0.5);
-        assert_eq!(best(&steps([(0.3, false)].into_iter())), 0.3);
-        assert_eq!(best(&steps([(0.3, true)].into_iter())), 0.3f64.next_up());
+        let check = |pairs: &[(f64, bool)], expected: f64| {
+            assert_eq!(
+                best(&steps(pairs.iter().copied())).to_bits(),
+                expected.to_bits()
+            );
+        };
+        check(&TIED, 0.5);
+        check(&[(0.3, false)], 0.3);
+        check(&[(0.3, true)], 0.3f64.next_up());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod deck;
 mod distance;
+mod draw;
 mod error;
 mod exact;
 mod flip;

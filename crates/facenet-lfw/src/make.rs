@@ -3,9 +3,10 @@ use std::path::PathBuf;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::deck::{Deck, below, generator};
+use crate::deck::{below, generator};
+use crate::draw::{Images, draw_different, draw_same};
 use crate::error::{LfwError, shown};
-use crate::name::{ImageKey, ImageName, is_component, is_file_name};
+use crate::name::{ImageKey, is_component, is_file_name};
 use crate::pairs::{Pair, Pairs};
 use crate::resolve::EXTENSIONS;
 use crate::share::{Holding, Share, share_out};
@@ -82,9 +83,6 @@ pub fn make_pairs(people: &[Person], config: &PairsConfig) -> Result<Pairs, LfwE
     }
     Ok(numbered(pairs, config))
 }
-
-/// A name and its images, sorted.
-type Images = (String, Vec<ImageKey>);
 
 fn sorted(people: &[Person]) -> Result<Vec<Images>, LfwError> {
     let mut by_name = BTreeMap::new();
@@ -203,105 +201,6 @@ fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
     }
 }
 
-fn draw_same(members: &[&Images], wanted: u32, rng: &mut ChaCha8Rng) -> Vec<Pair> {
-    let able: Vec<_> = members
-        .iter()
-        .filter(|(_, images)| images.len() > 1)
-        .collect();
-    let size = |group: u64| Holding::of(able[group as usize].1.len()).same;
-    let drawn = draw(able.len() as u64, size, wanted, rng);
-    let pairs = drawn.into_iter().map(|(group, card)| {
-        let (i, j) = two_of(card);
-        let (name, images) = able[group as usize];
-        pair(
-            (name, &images[i as usize]),
-            (name, &images[j as usize]),
-            true,
-        )
-    });
-    in_order(pairs.collect())
-}
-
-fn draw_different(members: &[&Images], wanted: u32, rng: &mut ChaCha8Rng) -> Vec<Pair> {
-    let mut able: Vec<_> = members
-        .iter()
-        .filter(|(_, images)| !images.is_empty())
-        .collect();
-    able.sort();
-    let of = |group: u64| {
-        let (i, j) = two_of(group);
-        (able[i as usize], able[j as usize])
-    };
-    let size = |group: u64| (of(group).0.1.len() * of(group).1.1.len()) as u64;
-    let groups = Holding::of(able.len()).same;
-    let pairs = draw(groups, size, wanted, rng)
-        .into_iter()
-        .map(|(group, card)| {
-            let ((name, images), (other, others)) = of(group);
-            let (i, j) = (card as usize / others.len(), card as usize % others.len());
-            pair((name, &images[i]), (other, &others[j]), false)
-        });
-    in_order(pairs.collect())
-}
-
-/// `wanted` distinct `(group, card)`: the group uniform among those with cards left, then the card.
-fn draw(
-    groups: u64,
-    size: impl Fn(u64) -> u64,
-    wanted: u32,
-    rng: &mut ChaCha8Rng,
-) -> Vec<(u64, u64)> {
-    let mut deck = Deck::new(groups);
-    let mut cards: HashMap<u64, Deck> = HashMap::new();
-    let mut drawn = Vec::new();
-    while drawn.len() < wanted as usize && !deck.is_empty() {
-        let at = deck.place(rng);
-        let group = deck.card(at);
-        let left = cards.entry(group).or_insert_with(|| Deck::new(size(group)));
-        let place = left.place(rng);
-        drawn.push((group, left.card(place)));
-        left.remove(place);
-        if left.is_empty() {
-            deck.remove(at);
-        }
-    }
-    drawn
-}
-
-/// The `rank`-th pair `i < j` in the order (0, 1), (0, 2), (1, 2), (0, 3), ...
-fn two_of(rank: u64) -> (u64, u64) {
-    let mut j = ((1.0 + (1.0 + 8.0 * rank as f64).sqrt()) / 2.0) as u64;
-    // The root may be off by one through rounding.
-    while j * (j - 1) / 2 > rank {
-        j -= 1;
-    }
-    while j * (j + 1) / 2 <= rank {
-        j += 1;
-    }
-    (rank - j * (j - 1) / 2, j)
-}
-
-fn pair(a: (&str, &ImageKey), b: (&str, &ImageKey), is_same: bool) -> Pair {
-    let image = |(name, image): (&str, &ImageKey)| ImageName {
-        name: name.to_owned(),
-        image: image.clone(),
-    };
-    Pair {
-        a: image(a),
-        b: image(b),
-        is_same,
-        fold: 1,
-        line: 0,
-    }
-}
-
-fn in_order(mut pairs: Vec<Pair>) -> Vec<Pair> {
-    pairs.sort_by(|x, y| {
-        (&x.a.name, &x.b.name, &x.a, &x.b).cmp(&(&y.a.name, &y.b.name, &y.a, &y.b))
-    });
-    pairs
-}
-
 fn numbered(mut pairs: Vec<Pair>, config: &PairsConfig) -> Pairs {
     let per_fold = 2 * config.pairs_per_kind as usize;
     for (i, pair) in pairs.iter_mut().enumerate() {
@@ -313,7 +212,7 @@ fn numbered(mut pairs: Vec<Pair>, config: &PairsConfig) -> Pairs {
         path: PathBuf::from("pairs.txt"),
         n_folds,
         per_kind,
-        pairs,
+        list: pairs,
     }
 }
 
@@ -334,14 +233,6 @@ mod tests {
             pairs_per_kind,
             seed: 5,
         }
-    }
-
-    #[test]
-    fn ranks_count_the_pairs() {
-        let found: Vec<_> = (0..6).map(two_of).collect();
-        assert_eq!(found, [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]);
-        let last = 4_000_000_000 * 3_999_999_999 / 2 - 1;
-        assert_eq!(two_of(last), (3_999_999_998, 3_999_999_999));
     }
 
     #[test]

@@ -41,13 +41,13 @@ pub struct Pairs {
     pub(crate) path: PathBuf,
     pub(crate) n_folds: Option<u32>,
     pub(crate) per_kind: u64,
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) list: Vec<Pair>,
 }
 
 impl Pairs {
     /// The pairs in the file's order.
     pub fn pairs(&self) -> &[Pair] {
-        &self.pairs
+        &self.list
     }
 
     /// Folds of the header; none for a development file, whose header is one number.
@@ -71,10 +71,10 @@ impl Pairs {
         if folds.is_empty() {
             return Err(LfwError::Folds {
                 folds: 0,
-                pairs: self.pairs.len(),
+                pairs: self.list.len(),
             });
         }
-        let is_there = |fold| self.n_folds.is_some() && self.pairs.iter().any(|p| p.fold == fold);
+        let is_there = |fold| self.n_folds.is_some() && self.list.iter().any(|p| p.fold == fold);
         if let Some(&fold) = folds.iter().find(|&&fold| !is_there(fold)) {
             let n_folds = self.n_folds;
             return Err(LfwError::NoSuchFold {
@@ -83,14 +83,14 @@ impl Pairs {
                 n_folds,
             });
         }
-        let kept = self.pairs.iter().filter(|pair| folds.contains(&pair.fold));
-        let pairs: Vec<_> = kept.cloned().collect();
+        let kept = self.list.iter().filter(|pair| folds.contains(&pair.fold));
+        let list: Vec<_> = kept.cloned().collect();
         let mut distinct = folds.to_vec();
         distinct.sort_unstable();
         distinct.dedup();
         Ok(Self {
             n_folds: Some(distinct.len() as u32),
-            pairs,
+            list,
             ..self.clone_head()
         })
     }
@@ -98,19 +98,19 @@ impl Pairs {
     /// The fold of each pair when the pairs are scored in `n_folds` folds.
     ///
     /// Where the header has that many folds they are its own. Where it has another number,
-    /// contiguous blocks, as the reference evaluator cuts them. A file without folds lists all
-    /// same pairs first, so contiguous blocks would hold one kind only: there each kind is cut
-    /// into contiguous blocks by itself.
+    /// contiguous blocks, as the reference evaluator cuts them. A file without folds, or of one,
+    /// lists all same pairs first, so contiguous blocks would hold one kind only: there each kind
+    /// is cut into contiguous blocks by itself.
     ///
     /// # Errors
     /// [`LfwError::Folds`] unless there are 2 folds or more and a pair for each.
     pub fn fold_ids(&self, n_folds: usize) -> Result<Vec<u32>, LfwError> {
-        let pairs = self.pairs.len();
+        let pairs = self.list.len();
         if self.n_folds.is_some_and(|n| n as usize == n_folds) && n_folds >= 2 {
-            return Ok(self.pairs.iter().map(|pair| pair.fold).collect());
+            return Ok(self.list.iter().map(|pair| pair.fold).collect());
         }
         let mut ids = contiguous(pairs, n_folds)?;
-        if self.n_folds.is_none() {
+        if self.n_folds.is_none_or(|n| n == 1) {
             for is_same in [true, false] {
                 self.cut_kind(is_same, n_folds, &mut ids);
             }
@@ -139,8 +139,8 @@ impl Pairs {
     }
 
     fn cut_kind(&self, is_same: bool, n_folds: usize, ids: &mut [u32]) {
-        let of_kind = |&i: &usize| self.pairs[i].is_same == is_same;
-        let members: Vec<usize> = (0..self.pairs.len()).filter(of_kind).collect();
+        let of_kind = |&i: &usize| self.list[i].is_same == is_same;
+        let members: Vec<usize> = (0..self.list.len()).filter(of_kind).collect();
         for (rank, &i) in members.iter().enumerate() {
             ids[i] = (rank * n_folds / members.len()) as u32 + 1;
         }
@@ -154,7 +154,7 @@ impl Pairs {
             path: self.path.clone(),
             n_folds,
             per_kind,
-            pairs: Vec::new(),
+            list: Vec::new(),
         }
     }
 }
@@ -165,7 +165,7 @@ impl fmt::Display for Pairs {
             Some(n_folds) => writeln!(f, "{n_folds}\t{}", self.per_kind)?,
             None => writeln!(f, "{}", self.per_kind)?,
         }
-        self.pairs.iter().try_for_each(|pair| writeln!(f, "{pair}"))
+        self.list.iter().try_for_each(|pair| writeln!(f, "{pair}"))
     }
 }
 

@@ -37,7 +37,7 @@ impl Pairs {
     pub fn parse_bytes(bytes: &[u8], path: &Path) -> Result<Self, LfwError> {
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = &bytes[..error.valid_up_to()];
-            let line = before.iter().filter(|&&b| b == b'\n').count() + 1;
+            let line = before.split(|&b| b == b'\n').count();
             LfwError::NotUtf8 {
                 path: path.to_owned(),
                 line,
@@ -78,7 +78,7 @@ impl Pairs {
                 found: shown(head),
             });
         };
-        let pairs = lines
+        let list = lines
             .map(|(line, text)| pair(text, line, path))
             .collect::<Result<_, _>>()?;
         numbered_by_fold(
@@ -86,7 +86,7 @@ impl Pairs {
                 path: path.to_owned(),
                 n_folds: None,
                 per_kind,
-                pairs,
+                list,
             },
             folds,
         )
@@ -174,29 +174,25 @@ fn image(name: &str, key: &str, line: usize, path: &Path) -> Result<ImageName, L
 }
 
 fn numbered_by_fold(mut file: Pairs, folds: Option<u64>) -> Result<Pairs, LfwError> {
-    let (found, per_kind) = (file.pairs.len(), file.per_kind);
+    let (found, per_kind) = (file.list.len(), file.per_kind);
     let per_fold = per_kind.checked_mul(2);
     let promised = per_fold.and_then(|n| n.checked_mul(folds.unwrap_or(1)));
-    match per_fold.filter(|_| promised == Some(found as u64)) {
-        Some(per_fold) => {
-            for (i, pair) in file.pairs.iter_mut().enumerate() {
-                pair.fold = folds.map_or(1, |_| (i as u64 / per_fold) as u32 + 1);
-            }
-            Ok(Pairs {
-                n_folds: folds.map(|n| n as u32),
-                ..file
-            })
-        }
-        None => {
-            let folds = folds.unwrap_or(1);
-            Err(LfwError::Count {
-                path: file.path,
-                folds,
-                per_kind,
-                found,
-            })
-        }
+    let Some(per_fold) = per_fold.filter(|_| promised == Some(found as u64)) else {
+        let folds = folds.unwrap_or(1);
+        return Err(LfwError::Count {
+            path: file.path,
+            folds,
+            per_kind,
+            found,
+        });
+    };
+    for (i, pair) in file.list.iter_mut().enumerate() {
+        pair.fold = folds.map_or(1, |_| (i as u64 / per_fold) as u32 + 1);
     }
+    Ok(Pairs {
+        n_folds: folds.map(|n| n as u32),
+        ..file
+    })
 }
 
 #[cfg(test)]

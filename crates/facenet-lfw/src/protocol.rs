@@ -131,7 +131,7 @@ fn report(
     let (accuracy_mean, accuracy_std) = mean_and_std(&accuracy);
     let n_same = is_same.iter().filter(|&&same| same).count();
     let n_different = is_same.len() - n_same;
-    let roc = Roc::mean(scored.iter().map(|f| &f.test));
+    let roc = Roc::mean(&scored.iter().map(|f| &f.test).collect::<Vec<_>>());
     let has_both = n_same > 0 && n_different > 0;
     let lacking = |kind: fn(&Accepted) -> usize| {
         let lack = scored

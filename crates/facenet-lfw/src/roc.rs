@@ -104,10 +104,10 @@ pub struct Roc {
 
 impl Roc {
     /// The mean over folds, each given by what its test part accepts.
-    pub(crate) fn mean<'a>(folds: impl Iterator<Item = &'a Accepted> + Clone) -> Self {
-        let n_folds = folds.clone().count() as f64;
+    pub(crate) fn mean(folds: &[&Accepted]) -> Self {
+        let n_folds = folds.len() as f64;
         let at = |i: usize, rate: fn(&Accepted, usize) -> f64| {
-            folds.clone().map(|fold| rate(fold, i)).sum::<f64>() / n_folds
+            folds.iter().map(|fold| rate(fold, i)).sum::<f64>() / n_folds
         };
         let indices = 0..ACCURACY_GRID.len;
         Self {

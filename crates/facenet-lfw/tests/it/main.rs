@@ -1,3 +1,8 @@
 //! Goldens, hostile and real files, properties and oracles of facenet-lfw.
 
+mod files;
 mod golden;
+mod making;
+mod naive;
+mod oracle;
+mod parser;
