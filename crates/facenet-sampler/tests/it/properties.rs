@@ -145,9 +145,9 @@ fn every_identity_and_every_image_is_as_likely() {
         let sample = sampler.round(step.into());
         for (&identity, chosen) in &images_by_identity(&sample) {
             *people.entry((identity, 0)).or_insert(0) += 1;
-            chosen
-                .iter()
-                .for_each(|&image| *images.entry((identity, image)).or_insert(0) += 1);
+            for &image in chosen {
+                *images.entry((identity, image)).or_insert(0) += 1;
+            }
         }
         *firsts.entry(sample.images[0]).or_insert(0) += 1;
     }
