@@ -1,1 +1,15 @@
-//! Differentiable operations for face networks that candle lacks or does slowly.
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod native;
+mod norm;
+mod own;
+mod pointwise;
+mod route;
+mod window;
+
+pub use config::ConvConfig;
+pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
+pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
+pub use route::Route;
+pub use window::{conv2d, depthwise_conv2d, max_pool2d};
