@@ -25,7 +25,7 @@ pub(crate) fn count(problem: &Problem<'_>, config: &MinerConfig) -> u64 {
         }
     };
     scan(problem, per_row, |found: u64| {
-        total = total.saturating_add(found)
+        total = total.saturating_add(found);
     });
     total
 }
@@ -138,7 +138,7 @@ mod tests {
         };
         let mut found = Vec::new();
         visit(&problem, &config, &mut |t| {
-            found.push([t.anchor, t.positive, t.negative])
+            found.push([t.anchor, t.positive, t.negative]);
         });
         assert_eq!(found, expected);
         assert_eq!(count(&problem, &config), expected.len() as u64);

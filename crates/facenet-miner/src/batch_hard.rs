@@ -42,7 +42,7 @@ pub(crate) fn visit(
 pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
     let mut all = vec![Hardest::default(); problem.len() + problem.n_masked()];
     each_hardest(problem, |anchor, hardest| {
-        all[problem.original(anchor) as usize] = hardest
+        all[problem.original(anchor) as usize] = hardest;
     });
     all
 }
@@ -58,9 +58,9 @@ fn each_hardest(problem: &Problem<'_>, mut consume: impl FnMut(usize, Hardest)) 
         found.push((row.anchor(), Hardest { positive, negative }));
     };
     scan(problem, per_row, |found| {
-        found
-            .into_iter()
-            .for_each(|(anchor, hardest)| consume(anchor, hardest));
+        for (anchor, hardest) in found {
+            consume(anchor, hardest);
+        }
     });
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::MineError;
 
-/// Margin α in squared L2; the paper's (FaceNet, arXiv:1503.03832, §3.2) and the reference's.
+/// Margin α in squared L2; the paper's (arXiv:1503.03832, §3.2) and the reference's.
 pub const DEFAULT_MARGIN: f32 = 0.2;
 
 /// Most triplets that [`Miner::mine`](crate::Miner::mine) collects: 12 MB of them.

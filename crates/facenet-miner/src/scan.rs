@@ -38,7 +38,7 @@ pub(crate) fn scan<T: Default + Send>(
                 let mut result = T::default();
                 fill(problem, rows.clone(), strip);
                 each_row(problem, rows.clone(), strip, scratch, |row| {
-                    per_row(row, &mut result)
+                    per_row(row, &mut result);
                 });
                 result
             });

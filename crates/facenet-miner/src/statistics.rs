@@ -197,7 +197,7 @@ mod tests {
             let found = sampled_d_an(&problem, &mut Draw::default().quantiles());
             assert_eq!(found.len(), expected_count);
             // Different labels: an odd number of steps apart, so an odd square.
-            assert!(found.iter().all(|d_an| d_an % 2.0 == 1.0));
+            assert!(found.iter().all(|d_an| *d_an as u64 % 2 == 1));
         };
         check(6, 9);
         check(400, 4096);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use facenet_miner::{Embeddings, Miner, MinerConfig, Rule};
+use facenet_miner::{Draw, Embeddings, Miner, MinerConfig, Rule};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -51,7 +51,8 @@ fn cases() -> Vec<Case> {
     for other in others {
         assert!(
             cases.contains(&other.with_extension("safetensors")) || is_sampling(&other),
-            "{other:?} is not walked"
+            "{} is not walked",
+            other.display()
         );
     }
     cases.into_iter().map(load).collect()
@@ -62,8 +63,9 @@ fn is_sampling(path: &Path) -> bool {
 }
 
 fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 fn load(path: PathBuf) -> Case {
@@ -225,7 +227,7 @@ fn golden_mined_triplets_are_admissible() {
         for rule in [Rule::Violating, Rule::SemiHard] {
             let mined = case
                 .miner(rule)
-                .mine(case.embeddings(), &case.labels, Default::default());
+                .mine(case.embeddings(), &case.labels, Draw::default());
             let mined = mined.expect("a label a row");
             let mut pairs = case.pairs(rule);
             assert_eq!(mined.statistics.pairs, pairs.len() as u64);

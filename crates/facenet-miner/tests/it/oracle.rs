@@ -82,7 +82,7 @@ impl Batch {
         match config.rule {
             Rule::Violating | Rule::SemiHard => self.pair_rule(config, draw),
             Rule::BatchHard => self.batch_hard(config),
-            _ => self.batch_all(config),
+            Rule::BatchAll => self.batch_all(config),
         }
     }
 

@@ -47,7 +47,9 @@ fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
         let spoilt = prop::collection::vec((0..(n * dim).max(1), bad), spoilt.len());
         (rows, labels, spoilt).prop_map(move |(mut rows, labels, spoilt)| {
             if !rows.is_empty() {
-                spoilt.into_iter().for_each(|(at, value)| rows[at] = value);
+                for (at, value) in spoilt {
+                    rows[at] = value;
+                }
             }
             Batch { rows, dim, labels }
         })
