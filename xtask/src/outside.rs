@@ -23,23 +23,32 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         .prefix("facenet-outside-")
         .tempdir()?;
     let manifest = fs::read_to_string(root.join("Cargo.toml"))?.parse::<Table>()?;
+    let mut failures = 0;
     for leaf in LEAVES {
-        let outside = folder.path().join(leaf);
-        let readme = root.join("crates").join(leaf).join("README.md");
-        let text = fs::read_to_string(&readme)
-            .with_context(|| format!("{}: cannot read", readme.display()))?;
-        let Some(example) = first_example(&text) else {
-            bail!(
-                "{}: no ```rust example; add one that runs as a doctest",
-                readme.display()
-            );
-        };
-        write_crate(&outside, root, leaf, &example, &manifest)?;
-        cargo_run(&outside, &root.join("target/outside"))
-            .with_context(|| format!("crates/{leaf}/README.md:{}: the example", example.line))?;
-        println!("outside: {leaf}: the README's example runs in a crate of its own");
+        match try_leaf(&folder.path().join(leaf), root, leaf, &manifest) {
+            Ok(()) => println!("outside: {leaf}: the README's example runs in a crate of its own"),
+            Err(error) => {
+                failures += 1;
+                eprintln!("outside: {error:#}");
+            }
+        }
     }
-    Ok(())
+    if failures == 0 {
+        Ok(())
+    } else {
+        bail!("outside: {failures} of {} fail", LEAVES.len())
+    }
+}
+
+fn try_leaf(folder: &Path, root: &Path, leaf: &str, workspace: &Table) -> Result<()> {
+    let readme = format!("crates/{leaf}/README.md");
+    let text = fs::read_to_string(root.join(&readme)).with_context(|| readme.clone())?;
+    let Some(example) = first_example(&text) else {
+        bail!("{readme}:1: no example that rustdoc runs; expected a ```rust block; write one");
+    };
+    write_crate(folder, root, leaf, &example, workspace)?;
+    cargo_run(folder, &root.join("target/outside"))
+        .with_context(|| format!("{readme}:{}: the example", example.line))
 }
 
 fn write_crate(

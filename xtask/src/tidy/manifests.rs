@@ -212,6 +212,13 @@ mod tests {
                 &["facenet-miner depends on facenet-lfw"],
             );
         }
+        let second = "[dependencies]\nserde.workspace = true\n\
+                      [dev-dependencies]\nfacenet-ops.workspace = true";
+        check_dependency(
+            "facenet-lfw",
+            second,
+            &["facenet-lfw depends on facenet-ops"],
+        );
         let renamed = "[dependencies]\nx = { workspace = true, package = 'facenet-ops' }";
         check_dependency(
             "facenet-cli",
