@@ -18,9 +18,9 @@ fn curtain(site: &Site, face: &Face, shot: &Shot) -> f32 {
     let (w, v) = (face.head_width, face.hair.volume);
     let p = [site.head[0] + 0.15 * shot.yaw, site.head[1]];
     match face.hair.style {
-        HairStyle::Bob => rounded_box(sub(p, [0.0, -0.1]), [w + v + 0.14, 0.95 + v], 0.65),
-        HairStyle::Long => rounded_box(sub(p, [0.0, 0.35]), [w + v + 0.12, 1.5 + v], 0.85),
-        HairStyle::Afro => circle(sub(p, [0.0, -0.3]), w + 0.3 + v),
+        HairStyle::Bob => rounded_box(sub(p, [0.0, -0.1]), [w + v + 0.08, 0.92 + v], 0.65),
+        HairStyle::Long => rounded_box(sub(p, [0.0, 0.35]), [w + v + 0.08, 1.45 + v], 0.85),
+        HairStyle::Afro => circle(sub(p, [0.0, -0.3]), w + 0.24 + v),
         HairStyle::Bun => circle(sub(p, [0.0, -1.14 - v]), 0.3 + v),
         HairStyle::Pigtails => ellipse([p[0].abs() - w - 0.24, p[1] - 0.25], [0.24 + v * 0.8, 0.6]),
         _ => 1.0,
@@ -74,7 +74,7 @@ fn cap(site: &Site, face: &Face) -> f32 {
         HairStyle::Bob => above(line + 0.12 + 1.2 * x * x * x * x),
         HairStyle::Long => above(line + 0.25 * hair.slant * x + 0.9 * x * x),
         HairStyle::Afro => {
-            let ball = circle(sub(site.head, [0.0, -0.3]), face.head_width + 0.3 + v);
+            let ball = circle(sub(site.head, [0.0, -0.3]), face.head_width + 0.24 + v);
             ball.max(y - line - 0.4 * x * x)
         }
         HairStyle::Bun | HairStyle::Pigtails => {

@@ -106,8 +106,8 @@ impl Shot {
     pub(super) fn draw(seed: u64, number: u64, index: u64) -> Self {
         let dice = &mut Dice::new(seed, *b"picture\0", number, index);
         Self {
-            zoom: dice.within(0.88, 1.14),
-            shift: [dice.signed(0.2), dice.within(-0.1, 0.26)],
+            zoom: dice.within(0.9, 1.13),
+            shift: [dice.signed(0.17), dice.within(-0.08, 0.22)],
             roll: direction(dice.signed(0.2)),
             yaw: dice.signed(0.2),
             pitch: dice.signed(0.1),
@@ -153,8 +153,8 @@ fn light(dice: &mut Dice) -> Light {
     let side = any_direction(dice);
     let slant = dice.within(0.4, 1.0);
     let tint = |dice: &mut Dice| {
-        let strength = dice.within(0.55, 1.5);
-        dice.colour(0.65, 1.3).map(|gain| gain * strength)
+        let strength = dice.within(0.65, 1.4);
+        dice.colour(0.82, 1.2).map(|gain| gain * strength)
     };
     Light {
         from: [side[0] * slant, side[1] * slant, 1.1 - slant * 0.5],
@@ -167,8 +167,8 @@ fn light(dice: &mut Dice) -> Light {
 }
 
 fn shadow_gain(dice: &mut Dice) -> f32 {
-    if dice.chance(0.35) {
-        dice.within(0.45, 0.75)
+    if dice.chance(0.3) {
+        dice.within(0.5, 0.8)
     } else {
         1.0
     }
@@ -216,7 +216,7 @@ fn film(dice: &mut Dice) -> Film {
     Film {
         contrast: dice.within(0.75, 1.25),
         brightness: dice.signed(0.1),
-        saturation: dice.within(0.5, 1.2),
+        saturation: dice.within(0.75, 1.15),
         blur: if dice.chance(0.35) {
             dice.within(0.004, 0.009)
         } else {
