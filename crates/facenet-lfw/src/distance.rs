@@ -155,29 +155,48 @@ fn angle(a: &[f32], b: &[f32], mean: &[f64]) -> f64 {
     let (heads_a, rest_a) = a.as_chunks::<LANES>();
     let (heads_b, rest_b) = b.as_chunks::<LANES>();
     let (heads_m, rest_m) = mean.as_chunks::<LANES>();
-    let mut lanes = [[0.0f64; 3]; LANES];
-    let heads = heads_a.iter().zip(heads_b).zip(heads_m);
-    for ((xs, ys), ms) in heads {
-        for (k, lane) in lanes.iter_mut().enumerate() {
-            add_products(lane, xs[k], ys[k], ms[k]);
-        }
+    let mut lanes = Products::<LANES>::default();
+    for ((xs, ys), ms) in heads_a.iter().zip(heads_b).zip(heads_m) {
+        lanes.add(xs, ys, ms);
     }
-    let mut sums = [0.0; 3];
+    let mut rest = Products::<1>::default();
     for ((&x, &y), &m) in rest_a.iter().zip(rest_b).zip(rest_m) {
-        add_products(&mut sums, x, y, m);
+        rest.add(&[x], &[y], &[m]);
     }
-    let [dot, aa, bb] = [0, 1, 2].map(|k| sums[k] + lanes.iter().map(|lane| lane[k]).sum::<f64>());
+    let total = |lanes: &[f64], rest: [f64; 1]| lanes.iter().sum::<f64>() + rest[0];
+    let (dot, aa) = (total(&lanes.dot, rest.dot), total(&lanes.aa, rest.aa));
+    let bb = total(&lanes.bb, rest.bb);
     // Rounding puts the cosine of parallel rows beyond 1, where arccos is NaN.
     let cosine = dot / (aa.sqrt() * bb.sqrt());
     cosine.clamp(-1.0, 1.0).acos() / std::f64::consts::PI
 }
 
-/// Adds to the sums of `xy`, `xx`, `yy`, all less the mean.
-fn add_products(sums: &mut [f64; 3], x: f32, y: f32, mean: f64) {
-    let (x, y) = (f64::from(x) - mean, f64::from(y) - mean);
-    sums[0] += x * y;
-    sums[1] += x * x;
-    sums[2] += y * y;
+/// Sums of products of two rows less a mean, `N` side by side.
+struct Products<const N: usize> {
+    dot: [f64; N],
+    aa: [f64; N],
+    bb: [f64; N],
+}
+
+impl<const N: usize> Default for Products<N> {
+    fn default() -> Self {
+        Self {
+            dot: [0.0; N],
+            aa: [0.0; N],
+            bb: [0.0; N],
+        }
+    }
+}
+
+impl<const N: usize> Products<N> {
+    fn add(&mut self, xs: &[f32; N], ys: &[f32; N], means: &[f64; N]) {
+        for k in 0..N {
+            let (x, y) = (f64::from(xs[k]) - means[k], f64::from(ys[k]) - means[k]);
+            self.dot[k] += x * y;
+            self.aa[k] += x * x;
+            self.bb[k] += y * y;
+        }
+    }
 }
 
 fn summed(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f64) -> f64 {
