@@ -1,0 +1,283 @@
+//! The checkpoints of a run folder: which is the latest, which may go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::manifest::Manifest;
+use crate::durable::SCRATCH_PREFIX;
+use crate::error::TrainError;
+
+/// What the name of a checkpoint's folder begins with.
+const PREFIX: &str = "checkpoint-";
+/// What a checkpoint is called while another of its step takes its place.
+const REPLACED_PREFIX: &str = ".replaced-";
+
+/// Step and folder.
+type Found = (u64, PathBuf);
+
+/// The folder of the checkpoint after `step` steps.
+pub fn checkpoint_path(run_dir: &Path, step: u64) -> PathBuf {
+    run_dir.join(format!("{PREFIX}{step:08}"))
+}
+
+/// Step and folder of each complete checkpoint in `run_dir`, by rising step.
+///
+/// Complete: the manifest is there and every member has its length; hashes are for
+/// [`Checkpoint::load`](super::Checkpoint::load). Others are passed over with a warning.
+///
+/// # Errors
+/// [`TrainError::Io`] when `run_dir` cannot be listed.
+pub fn checkpoints(run_dir: &Path) -> Result<Vec<(u64, PathBuf)>, TrainError> {
+    let (complete, broken) = complete_and_broken(run_dir)?;
+    for error in broken {
+        tracing::warn!("incomplete checkpoint passed over: {error}");
+    }
+    Ok(complete)
+}
+
+/// The checkpoint with the most steps, if there is any.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] when there are checkpoints and none is complete;
+/// [`TrainError::Io`] when `run_dir` cannot be listed.
+pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let (mut complete, mut broken) = complete_and_broken(run_dir)?;
+    match (complete.pop(), broken.pop()) {
+        (Some((_, path)), _) => Ok(Some(path)),
+        (None, Some(error)) => Err(error),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Deletes all complete checkpoints but the `keep` latest and the one after step `best`;
+/// returns what it deleted.
+///
+/// # Errors
+/// [`TrainError::Io`] when a folder cannot be listed or deleted.
+pub fn prune(run_dir: &Path, keep: usize, best: Option<u64>) -> Result<Vec<PathBuf>, TrainError> {
+    let mut old = checkpoints(run_dir)?;
+    old.truncate(old.len().saturating_sub(keep));
+    old.retain(|(step, _)| Some(*step) != best);
+    for (_, path) in &old {
+        discard(path)?;
+    }
+    Ok(old.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Clears up what a killed run left in `run_dir`: unfinished folders and files go, and a
+/// checkpoint whose successor did not make it comes back. Only the run's own process may call it.
+///
+/// # Errors
+/// [`TrainError::Io`] when something cannot be listed, moved or deleted.
+pub fn sweep(run_dir: &Path) -> Result<(), TrainError> {
+    for (name, path) in entries(run_dir)? {
+        if let Some(original) = name.strip_prefix(REPLACED_PREFIX) {
+            let original = run_dir.join(original);
+            if original.exists() {
+                delete(&path)?;
+            } else {
+                rename(&path, &original)?;
+            }
+        } else if name.starts_with(SCRATCH_PREFIX) {
+            delete(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the finished folder `scratch` the name `path`, in place of what has it now.
+pub(super) fn put_in_place(scratch: &Path, path: &Path) -> Result<(), TrainError> {
+    if !path.exists() {
+        return rename(scratch, path);
+    }
+    let replaced = hidden(path, REPLACED_PREFIX);
+    rename(path, &replaced)?;
+    if let Err(error) = rename(scratch, path) {
+        rename(&replaced, path)?;
+        return Err(error);
+    }
+    delete(&replaced)
+}
+
+/// The name that `path` has while it is not complete.
+pub(super) fn scratch_path(path: &Path) -> PathBuf {
+    hidden(path, SCRATCH_PREFIX)
+}
+
+/// Deletes a file or folder that may be there.
+pub(super) fn delete(path: &Path) -> Result<(), TrainError> {
+    let deleted = match fs::symlink_metadata(path) {
+        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(_) => Ok(()),
+    };
+    deleted.map_err(|source| TrainError::io(path, "delete this", source))
+}
+
+/// Deletes a checkpoint so that no half of it ever has its name.
+fn discard(path: &Path) -> Result<(), TrainError> {
+    let scratch = scratch_path(path);
+    delete(&scratch)?;
+    rename(path, &scratch)?;
+    delete(&scratch)
+}
+
+/// The checkpoints that can be read, and what is wrong with the others; each by rising step.
+fn complete_and_broken(run_dir: &Path) -> Result<(Vec<Found>, Vec<TrainError>), TrainError> {
+    let (mut complete, mut broken) = (Vec::new(), Vec::new());
+    for (step, path) in found(run_dir)? {
+        match Manifest::read(&path).and_then(|manifest| manifest.check_presence(&path)) {
+            Ok(()) => complete.push((step, path)),
+            Err(error) => broken.push(error),
+        }
+    }
+    Ok((complete, broken))
+}
+
+/// Everything in `run_dir` with a checkpoint's name, by rising step.
+fn found(run_dir: &Path) -> Result<Vec<Found>, TrainError> {
+    let step = |name: &str| {
+        let digits = name.strip_prefix(PREFIX)?;
+        let is_number = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| digits.parse().ok()).flatten()
+    };
+    let named = entries(run_dir)?.into_iter();
+    let mut found: Vec<Found> = named
+        .filter_map(|(name, path)| Some((step(&name)?, path)))
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, TrainError> {
+    let failed = |source| TrainError::io(folder, "list this folder", source);
+    let entries = fs::read_dir(folder).map_err(failed)?.map(|entry| {
+        let entry = entry.map_err(failed)?;
+        Ok((
+            entry.file_name().to_string_lossy().into_owned(),
+            entry.path(),
+        ))
+    });
+    entries.collect()
+}
+
+fn hidden(path: &Path, prefix: &str) -> PathBuf {
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into());
+    path.with_file_name(format!("{prefix}{name}"))
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), TrainError> {
+    fs::rename(from, to).map_err(|source| TrainError::io(to, "move a folder here", source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checkpoint::Checkpoint;
+    use std::collections::BTreeMap;
+
+    fn run_with(steps: &[u64]) -> tempfile::TempDir {
+        let run = tempfile::tempdir().expect("a scratch folder");
+        for &step in steps {
+            empty(step).save(run.path(), step, &[]).expect("writable");
+        }
+        run
+    }
+
+    fn empty(progress: u64) -> Checkpoint<u64> {
+        Checkpoint {
+            model: BTreeMap::new(),
+            ema: None,
+            optimizer: BTreeMap::new(),
+            progress,
+        }
+    }
+
+    fn steps(run: &Path) -> Vec<u64> {
+        checkpoints(run)
+            .expect("a folder")
+            .into_iter()
+            .map(|(step, _)| step)
+            .collect()
+    }
+
+    #[test]
+    fn the_latest_has_the_most_steps_whatever_the_digits() {
+        let run = run_with(&[99_999_999, 100_000_000, 7]);
+        let path = latest(run.path())
+            .expect("complete")
+            .expect("three of them");
+        assert_eq!(path, run.path().join("checkpoint-100000000"));
+        assert_eq!(steps(run.path()), [7, 99_999_999, 100_000_000]);
+    }
+
+    #[test]
+    fn other_names_are_no_checkpoints() {
+        let run = run_with(&[]);
+        for name in [
+            "checkpoint-1",
+            "checkpoint-0000000x",
+            "checkpoint-",
+            "other",
+        ] {
+            fs::create_dir(run.path().join(name)).expect("writable");
+        }
+        assert_eq!(latest(run.path()).expect("a folder"), None);
+    }
+
+    #[test]
+    fn an_incomplete_one_is_passed_over() {
+        let run = run_with(&[1, 2]);
+        let newest = checkpoint_path(run.path(), 2);
+        fs::remove_file(newest.join("progress.json")).expect("ours");
+        assert_eq!(
+            latest(run.path()).expect("one is good"),
+            Some(checkpoint_path(run.path(), 1))
+        );
+        fs::remove_file(checkpoint_path(run.path(), 1).join("manifest.json")).expect("ours");
+        let message = latest(run.path()).expect_err("none is good").to_string();
+        assert!(
+            message.contains("progress.json"),
+            "the newest is named: {message}"
+        );
+    }
+
+    #[test]
+    fn pruning_keeps_the_last_and_the_best() {
+        let run = run_with(&[10, 20, 30, 40, 50]);
+        let deleted = prune(run.path(), 2, Some(20)).expect("ours");
+        assert_eq!(
+            deleted,
+            [10, 30].map(|step| checkpoint_path(run.path(), step))
+        );
+        assert_eq!(steps(run.path()), [20, 40, 50]);
+        assert!(prune(run.path(), 9, None).expect("ours").is_empty());
+    }
+
+    #[test]
+    fn sweeping_deletes_scratch_and_restores_what_was_replaced() {
+        let run = run_with(&[1, 2]);
+        let (one, two) = (
+            checkpoint_path(run.path(), 1),
+            checkpoint_path(run.path(), 2),
+        );
+        fs::rename(&one, hidden(&one, REPLACED_PREFIX)).expect("as if killed while replacing");
+        fs::create_dir_all(hidden(&two, REPLACED_PREFIX)).expect("as if killed just after");
+        fs::create_dir_all(run.path().join(".scratch-checkpoint-00000003/x")).expect("writable");
+        fs::write(run.path().join(".scratch-arguments.txt"), "").expect("writable");
+        fs::write(run.path().join("notes.txt"), "").expect("writable");
+        sweep(run.path()).expect("ours");
+        let mut names: Vec<_> = entries(run.path())
+            .expect("ours")
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            ["checkpoint-00000001", "checkpoint-00000002", "notes.txt"]
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! What can stop a training run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a run cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A flag's value, or several together, cannot train.
+    #[error("{flag}: {problem}")]
+    Config {
+        /// The flag, as typed.
+        flag: &'static str,
+        /// What was found, what is expected and what to do.
+        problem: String,
+    },
+    /// The data do not serve the run.
+    #[error("{}: {what}; {remedy}", .path.display())]
+    Data {
+        /// File or folder.
+        path: PathBuf,
+        /// What is wrong, found and expected.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A number is no longer finite.
+    #[error(
+        "step {step}: {what}; lower --learning-rate, or go on from an earlier checkpoint with \
+         a lower one"
+    )]
+    Diverged {
+        /// Optimizer steps made before.
+        step: u64,
+        /// Which number, and its value.
+        what: String,
+    },
+    /// Mining finds nothing to train on any more.
+    #[error(
+        "step {step}: {rounds} rounds in a row gave no triplet under rule {rule} (last loss: \
+         {}); raise --margin, --people-per-batch or --images-per-person, or choose another --rule",
+        .last_loss.map_or_else(|| "none yet".to_owned(), |loss| loss.to_string())
+    )]
+    Starved {
+        /// Optimizer steps made before.
+        step: u64,
+        /// Empty rounds in a row.
+        rounds: u32,
+        /// Name of the mining rule.
+        rule: String,
+        /// Loss of the last step, if there was one.
+        last_loss: Option<f64>,
+    },
+    /// A checkpoint is not what this run can go on from.
+    #[error("{}: {what}; {remedy}", .path.display())]
+    Checkpoint {
+        /// The checkpoint's folder, or the file in it.
+        path: PathBuf,
+        /// What is wrong, found and expected.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The learning-rate schedule file cannot be used.
+    #[error("{}{}: {what}; {remedy}", .path.display(), line_suffix(*.line))]
+    Schedule {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, where one is to blame.
+        line: Option<usize>,
+        /// What is wrong, found and expected.
+        what: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A file or folder cannot be read or written.
+    #[error(
+        "{}: cannot {action}; check that the path exists, that you may use it and that the disk \
+         has room", .path.display()
+    )]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried, as a verb and its object.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A tensor operation failed.
+    #[error("tensor operation failed; check the device's memory and --device")]
+    Candle(#[from] candle_core::Error),
+}
+
+/// What kind of thing went wrong: the exit codes of the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitClass {
+    /// The command was asked for something impossible.
+    Usage = 2,
+    /// Images, pairs or lists are missing or broken.
+    Data = 3,
+    /// Training diverged, or found nothing to train on.
+    Diverged = 4,
+    /// A checkpoint or model is missing, broken or of another kind.
+    Model = 5,
+    /// The disk, the memory or the device is not available.
+    Resources = 6,
+}
+
+impl ExitClass {
+    /// The exit code.
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl TrainError {
+    /// What `flag` is wrong about: found, expected, what to do.
+    pub fn config(flag: &'static str, problem: impl Into<String>) -> Self {
+        Self::Config {
+            flag,
+            problem: problem.into(),
+        }
+    }
+
+    /// After `step` steps, `what` is not finite.
+    pub fn diverged(step: u64, what: impl Into<String>) -> Self {
+        Self::Diverged {
+            step,
+            what: what.into(),
+        }
+    }
+
+    /// After `step` steps, `rounds` rounds under `rule` gave nothing.
+    pub fn starved(
+        step: u64,
+        rounds: u32,
+        rule: impl Into<String>,
+        last_loss: Option<f64>,
+    ) -> Self {
+        Self::Starved {
+            step,
+            rounds,
+            rule: rule.into(),
+            last_loss,
+        }
+    }
+
+    /// A checkpoint, or a file of one, that cannot be used.
+    pub fn checkpoint(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Checkpoint {
+            path: path.to_owned(),
+            what: what.into(),
+            remedy: remedy.into(),
+        }
+    }
+
+    /// A file-system call that failed; `action` is a verb and its object.
+    pub fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+
+    /// The kind of error. An unwritable folder or full disk is [`ExitClass::Resources`]; a
+    /// schedule file that is missing or wrong is [`ExitClass::Usage`], as a flag would be.
+    pub fn exit_class(&self) -> ExitClass {
+        match self {
+            Self::Config { .. } | Self::Schedule { .. } => ExitClass::Usage,
+            Self::Data { .. } => ExitClass::Data,
+            Self::Diverged { .. } | Self::Starved { .. } => ExitClass::Diverged,
+            Self::Checkpoint { .. } => ExitClass::Model,
+            Self::Io { .. } | Self::Candle(_) => ExitClass::Resources,
+        }
+    }
+}
+
+fn line_suffix(line: Option<usize>) -> String {
+    line.map_or_else(String::new, |line| format!(":{line}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: &TrainError, class: ExitClass, code: u8, message: &str) {
+        assert_eq!(error.exit_class(), class);
+        assert_eq!(error.exit_class().code(), code);
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn a_flag_is_named_first() {
+        let error = TrainError::config("--batch-size", "found 4, expected a multiple of 3");
+        check(
+            &error,
+            ExitClass::Usage,
+            2,
+            "--batch-size: found 4, expected a multiple of 3",
+        );
+    }
+
+    #[test]
+    fn a_schedule_names_file_and_line() {
+        let error = |line| TrainError::Schedule {
+            path: "rates.txt".into(),
+            line,
+            what: "found nothing".to_owned(),
+            remedy: "write lines `epoch: rate`",
+        };
+        let rest = ": found nothing; write lines `epoch: rate`";
+        check(
+            &error(Some(3)),
+            ExitClass::Usage,
+            2,
+            &format!("rates.txt:3{rest}"),
+        );
+        check(
+            &error(None),
+            ExitClass::Usage,
+            2,
+            &format!("rates.txt{rest}"),
+        );
+    }
+
+    #[test]
+    fn every_kind_has_the_exit_code_of_its_contract() {
+        let io = TrainError::io(Path::new("x"), "read it", io::ErrorKind::NotFound.into());
+        let data = TrainError::Data {
+            path: "x".into(),
+            what: String::new(),
+            remedy: String::new(),
+        };
+        assert_eq!(io.exit_class().code(), 6);
+        assert_eq!(data.exit_class().code(), 3);
+        assert_eq!(
+            TrainError::diverged(1, "the loss is NaN")
+                .exit_class()
+                .code(),
+            4
+        );
+        assert_eq!(
+            TrainError::starved(1, 2, "violating", None)
+                .exit_class()
+                .code(),
+            4
+        );
+        assert_eq!(
+            TrainError::checkpoint(Path::new("x"), "", "")
+                .exit_class()
+                .code(),
+            5
+        );
+    }
+
+    #[test]
+    fn starving_tells_the_last_loss() {
+        let with = TrainError::starved(7, 10, "semi-hard", Some(0.5)).to_string();
+        assert!(with.contains("10 rounds in a row"), "{with}");
+        assert!(with.contains("last loss: 0.5"), "{with}");
+        let without = TrainError::starved(0, 1, "semi-hard", None).to_string();
+        assert!(without.contains("none yet"), "{without}");
+    }
+}
