@@ -1,1 +1,23 @@
-//! Face embedding networks, the triplet loss and the saved model folder.
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod error;
+mod layers;
+mod loss;
+mod model;
+mod network;
+mod pass;
+mod random;
+mod saved;
+mod store;
+
+pub use config::{Architecture, ModelConfig};
+pub use error::ModelError;
+pub use facenet_ops::Route;
+pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, triplet_loss};
+pub use model::{LoadReport, Model, Parameter};
+pub use pass::{DropoutKey, Mode, TrainPass};
+pub use saved::{
+    CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config, load_model,
+    load_tensors, model_files, save_model, tensors_to_bytes,
+};

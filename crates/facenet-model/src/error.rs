@@ -1,0 +1,85 @@
+//! What can be wrong with a model.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::Architecture;
+
+/// Why a model cannot be built, loaded, saved or run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No network has this name.
+    #[error("no network is called {found:?}; expected inception_resnet_v1 or mobilefacenet")]
+    Architecture {
+        /// The name given.
+        found: String,
+    },
+    /// The network cannot have this size.
+    #[error("{architecture}: {what}: found {found}, expected {expected}")]
+    Config {
+        /// The network.
+        architecture: Architecture,
+        /// Which value.
+        what: &'static str,
+        /// Its value.
+        found: String,
+        /// What would do.
+        expected: String,
+    },
+    /// Tensors given do not make up the network.
+    #[error("{architecture} with {embedding_size} numbers: {problem}; give a file of this network")]
+    Tensors {
+        /// The network.
+        architecture: Architecture,
+        /// Numbers of an embedding.
+        embedding_size: usize,
+        /// Missing, left-over and misshapen tensors.
+        problem: String,
+    },
+    /// A file of a model folder is broken or foreign.
+    #[error("{}: {problem}; {remedy}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was found and expected.
+        problem: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The file system refused.
+    #[error("{}: cannot {action}; check that the path exists and may be used", .path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A tensor operation failed.
+    #[error("tensor operation failed")]
+    Candle(#[from] candle_core::Error),
+}
+
+impl ModelError {
+    pub(crate) fn io(path: &std::path::Path, action: &'static str, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            action,
+            source,
+        }
+    }
+
+    pub(crate) fn file(
+        path: &std::path::Path,
+        problem: impl Into<String>,
+        remedy: &'static str,
+    ) -> Self {
+        Self::File {
+            path: path.to_owned(),
+            problem: problem.into(),
+            remedy,
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The layers that both networks are made of.
+
+use candle_core::{Result, Tensor, Var};
+use facenet_ops::{
+    BatchStatistics, ConvConfig, Route, add_channel_bias, batch_norm_eval, batch_norm_train,
+    conv2d, depthwise_conv2d, linear, prelu, relu,
+};
+
+use crate::pass::Pass;
+use crate::store::Scope;
+
+/// Kernel, stride and padding of a layer, each `(vertical, horizontal)`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Window {
+    pub(crate) kernel: (usize, usize),
+    pub(crate) config: ConvConfig,
+}
+
+impl Window {
+    /// A square kernel with the same stride and padding on both axes.
+    pub(crate) fn square(kernel: usize, stride: usize, padding: usize) -> Self {
+        let config = ConvConfig {
+            stride: (stride, stride),
+            padding: (padding, padding),
+        };
+        Self {
+            kernel: (kernel, kernel),
+            config,
+        }
+    }
+
+    /// Stride 1 and as much padding as keeps the size, for odd kernels.
+    pub(crate) fn same(kernel: (usize, usize)) -> Self {
+        let padding = (kernel.0 / 2, kernel.1 / 2);
+        Self {
+            kernel,
+            config: ConvConfig {
+                padding,
+                ..ConvConfig::default()
+            },
+        }
+    }
+}
+
+/// Batch normalisation with running statistics.
+#[derive(Debug)]
+pub(crate) struct BatchNorm {
+    weight: Var,
+    bias: Var,
+    mean: Var,
+    variance: Var,
+}
+
+impl BatchNorm {
+    /// Reads `weight`, `bias`, `running_mean` and `running_var`.
+    pub(crate) fn new(c: usize, scope: &Scope) -> Result<Self> {
+        Ok(Self {
+            weight: scope.vector("weight", c, 1.0)?,
+            bias: scope.vector("bias", c, 0.0)?,
+            mean: scope.statistic("running_mean", c, 0.0)?,
+            variance: scope.statistic("running_var", c, 1.0)?,
+        })
+    }
+
+    /// `[n, c, ...]` → the same shape.
+    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let (weight, bias) = (pass.read(&self.weight), pass.read(&self.bias));
+        let Some(train) = &pass.train else {
+            let (mean, variance) = (
+                self.mean.as_detached_tensor(),
+                self.variance.as_detached_tensor(),
+            );
+            return batch_norm_eval(
+                xs,
+                &weight,
+                &bias,
+                &mean,
+                &variance,
+                pass.bn_eps,
+                pass.route,
+            );
+        };
+        let (ys, batch) = batch_norm_train(xs, &weight, &bias, pass.bn_eps, pass.route)?;
+        if train.update_statistics {
+            self.update(&batch, train.momentum.unwrap_or(pass.bn_momentum))?;
+        }
+        Ok(ys)
+    }
+
+    /// `running = (1 - momentum) running + momentum batch`, the variance unbiased.
+    fn update(&self, batch: &BatchStatistics, momentum: f64) -> Result<()> {
+        let unbiased = batch.count as f64 / (batch.count as f64 - 1.0);
+        blend(&self.mean, &batch.mean, momentum, momentum)?;
+        blend(
+            &self.variance,
+            &batch.variance,
+            momentum,
+            momentum * unbiased,
+        )
+    }
+}
+
+/// `var = (1 - share) var + factor new`.
+fn blend(var: &Var, new: &Tensor, share: f64, factor: f64) -> Result<()> {
+    let kept = (var.as_detached_tensor() * (1.0 - share))?;
+    var.set(&(kept + (new * factor)?)?)
+}
+
+/// Convolution and batch normalisation, then ReLU: facenet-pytorch's `BasicConv2d`.
+#[derive(Debug)]
+pub(crate) struct BasicConv {
+    weight: Var,
+    norm: BatchNorm,
+    window: Window,
+}
+
+impl BasicConv {
+    /// Reads `conv.weight` and `bn.*`.
+    pub(crate) fn new(c_in: usize, c_out: usize, window: Window, scope: &Scope) -> Result<Self> {
+        let shape = (c_out, c_in, window.kernel.0, window.kernel.1);
+        let weight = scope.pp("conv").weight("weight", shape)?;
+        Ok(Self {
+            weight,
+            norm: BatchNorm::new(c_out, &scope.pp("bn"))?,
+            window,
+        })
+    }
+
+    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let ys = conv2d(xs, &pass.read(&self.weight), self.window.config, pass.route)?;
+        relu(&self.norm.forward(&ys, pass)?, pass.route)
+    }
+}
+
+/// Convolutions one after another, named by their place: a branch of facenet-pytorch.
+#[derive(Debug)]
+pub(crate) struct Branch(Vec<BasicConv>);
+
+impl Branch {
+    /// `layers`: channels out and window of each layer.
+    pub(crate) fn new(c_in: usize, layers: &[(usize, Window)], scope: &Scope) -> Result<Self> {
+        let mut c = c_in;
+        let mut convs = Vec::with_capacity(layers.len());
+        for (place, &(c_out, window)) in layers.iter().enumerate() {
+            let scope = if layers.len() == 1 {
+                scope.clone()
+            } else {
+                scope.pp(place)
+            };
+            convs.push(BasicConv::new(c, c_out, window, &scope)?);
+            c = c_out;
+        }
+        Ok(Self(convs))
+    }
+
+    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        self.0
+            .iter()
+            .try_fold(xs.clone(), |xs, conv| conv.forward(&xs, pass))
+    }
+}
+
+/// 1 x 1 convolution with bias and without normalisation.
+#[derive(Debug)]
+pub(crate) struct BiasedConv {
+    weight: Var,
+    bias: Var,
+}
+
+impl BiasedConv {
+    /// Reads `weight` and `bias`.
+    pub(crate) fn new(c_in: usize, c_out: usize, scope: &Scope) -> Result<Self> {
+        let weight = scope.weight("weight", (c_out, c_in, 1, 1))?;
+        Ok(Self {
+            weight,
+            bias: scope.vector("bias", c_out, 0.0)?,
+        })
+    }
+
+    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let ys = conv2d(
+            xs,
+            &pass.read(&self.weight),
+            ConvConfig::default(),
+            pass.route,
+        )?;
+        add_channel_bias(&ys, &pass.read(&self.bias), pass.route)
+    }
+}
+
+/// Convolution, dense or depthwise, batch normalisation and maybe PReLU: MobileFaceNet's block.
+#[derive(Debug)]
+pub(crate) struct PreluConv {
+    weight: Var,
+    norm: BatchNorm,
+    slope: Option<Var>,
+    window: Window,
+    is_depthwise: bool,
+}
+
+/// Slope of a PReLU before training, as PyTorch's.
+const PRELU_START: f64 = 0.25;
+
+impl PreluConv {
+    /// Reads `conv.weight`, `bn.*` and, with an activation, `prelu.weight`.
+    pub(crate) fn new(
+        c_in: usize,
+        c_out: usize,
+        window: Window,
+        has_prelu: bool,
+        scope: &Scope,
+    ) -> Result<Self> {
+        Self::build(
+            (c_out, c_in, window.kernel.0, window.kernel.1),
+            window,
+            has_prelu,
+            scope,
+        )
+    }
+
+    /// Each of `c` channels with a kernel of its own.
+    pub(crate) fn depthwise(
+        c: usize,
+        window: Window,
+        has_prelu: bool,
+        scope: &Scope,
+    ) -> Result<Self> {
+        let layer = Self::build(
+            (c, 1, window.kernel.0, window.kernel.1),
+            window,
+            has_prelu,
+            scope,
+        )?;
+        Ok(Self {
+            is_depthwise: true,
+            ..layer
+        })
+    }
+
+    fn build(
+        shape: (usize, usize, usize, usize),
+        window: Window,
+        has_prelu: bool,
+        scope: &Scope,
+    ) -> Result<Self> {
+        let c = shape.0;
+        let weight = scope.pp("conv").weight("weight", shape)?;
+        let norm = BatchNorm::new(c, &scope.pp("bn"))?;
+        let slope = has_prelu.then(|| scope.pp("prelu").vector("weight", c, PRELU_START));
+        Ok(Self {
+            weight,
+            norm,
+            slope: slope.transpose()?,
+            window,
+            is_depthwise: false,
+        })
+    }
+
+    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let convolve = if self.is_depthwise {
+            depthwise_conv2d
+        } else {
+            conv2d
+        };
+        let ys = convolve(xs, &pass.read(&self.weight), self.window.config, pass.route)?;
+        let ys = self.norm.forward(&ys, pass)?;
+        match &self.slope {
+            Some(slope) => prelu(&ys, &pass.read(slope), pass.route),
+            None => Ok(ys),
+        }
+    }
+}
+
+/// Dropout, a linear layer without bias, and batch normalisation: the end of both networks.
+#[derive(Debug)]
+pub(crate) struct Bottleneck {
+    weight: Var,
+    norm: BatchNorm,
+}
+
+impl Bottleneck {
+    /// Reads `last_linear.weight` and `last_bn.*`.
+    pub(crate) fn new(c_in: usize, dim: usize, scope: &Scope) -> Result<Self> {
+        let weight = scope.pp("last_linear").weight("weight", (dim, c_in))?;
+        Ok(Self {
+            weight,
+            norm: BatchNorm::new(dim, &scope.pp("last_bn"))?,
+        })
+    }
+
+    /// `[n, c_in]` → `[n, dim]`, not yet of unit length.
+    pub(crate) fn forward(
+        &self,
+        xs: &Tensor,
+        pass: &Pass,
+        trace: &mut dyn FnMut(&str, &Tensor),
+    ) -> Result<Tensor> {
+        let xs = pass.dropout(xs)?;
+        let ys = linear(&xs, &pass.read(&self.weight), pass.route)?;
+        trace("last_linear", &ys);
+        let ys = self.norm.forward(&ys, pass)?;
+        trace("last_bn", &ys);
+        Ok(ys)
+    }
+}
+
+/// Max pooling 3 x 3 with stride 2, as everywhere in Inception-ResNet.
+pub(crate) fn max_pool(xs: &Tensor, route: Route) -> Result<Tensor> {
+    facenet_ops::max_pool2d(xs, 3, 2, route)
+}

@@ -1,0 +1,134 @@
+//! MobileFaceNet (Chen et al., arXiv:1804.07573, table 1).
+
+use candle_core::{Result, Tensor};
+use facenet_ops::residual;
+
+use crate::layers::{Bottleneck, PreluConv, Window};
+use crate::network::Network;
+use crate::pass::Pass;
+use crate::store::Scope;
+
+/// Expansion, channels, repeats and first stride of each row of table 1's bottlenecks.
+const TABLE: [(usize, usize, usize, usize); 5] = [
+    (2, 64, 5, 2),
+    (4, 128, 1, 2),
+    (2, 128, 6, 1),
+    (4, 128, 1, 2),
+    (2, 128, 2, 1),
+];
+
+/// Expands, filters by channel, projects; adds the input where the shape is the same.
+struct InvertedResidual {
+    expand: PreluConv,
+    depthwise: PreluConv,
+    project: PreluConv,
+    is_residual: bool,
+}
+
+impl InvertedResidual {
+    fn new(
+        (c_in, c_out): (usize, usize),
+        expansion: usize,
+        stride: usize,
+        scope: &Scope,
+    ) -> Result<Self> {
+        let (c, point) = (c_in * expansion, Window::square(1, 1, 0));
+        let filter = Window::square(3, stride, 1);
+        Ok(Self {
+            expand: PreluConv::new(c_in, c, point, true, &scope.pp("expand"))?,
+            depthwise: PreluConv::depthwise(c, filter, true, &scope.pp("depthwise"))?,
+            project: PreluConv::new(c, c_out, point, false, &scope.pp("project"))?,
+            is_residual: stride == 1 && c_in == c_out,
+        })
+    }
+
+    fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let ys = self
+            .depthwise
+            .forward(&self.expand.forward(xs, pass)?, pass)?;
+        let ys = self.project.forward(&ys, pass)?;
+        if self.is_residual {
+            residual(xs, &ys, 1.0, false, pass.route)
+        } else {
+            Ok(ys)
+        }
+    }
+}
+
+/// The network; images are reduced 16 times, and the last kernel covers what is left.
+pub(crate) struct MobileFaceNet {
+    conv1: PreluConv,
+    conv2_dw: PreluConv,
+    blocks: Vec<InvertedResidual>,
+    conv_last: PreluConv,
+    gdc: PreluConv,
+    bottleneck: Bottleneck,
+}
+
+impl MobileFaceNet {
+    /// Reads this project's names below `scope`; `side` is a multiple of 16.
+    pub(crate) fn new(side: usize, dim: usize, scope: &Scope) -> Result<Self> {
+        let last = Window::square(side / 16, 1, 0);
+        Ok(Self {
+            conv1: PreluConv::new(3, 64, Window::square(3, 2, 1), true, &scope.pp("conv1"))?,
+            conv2_dw: PreluConv::depthwise(
+                64,
+                Window::square(3, 1, 1),
+                true,
+                &scope.pp("conv2_dw"),
+            )?,
+            blocks: blocks(&scope.pp("blocks"))?,
+            conv_last: PreluConv::new(
+                128,
+                512,
+                Window::square(1, 1, 0),
+                true,
+                &scope.pp("conv_last"),
+            )?,
+            gdc: PreluConv::depthwise(512, last, false, &scope.pp("gdc"))?,
+            bottleneck: Bottleneck::new(512, dim, scope)?,
+        })
+    }
+}
+
+fn blocks(scope: &Scope) -> Result<Vec<InvertedResidual>> {
+    let mut blocks = Vec::new();
+    let mut c = 64;
+    for (expansion, c_out, repeats, first_stride) in TABLE {
+        for repeat in 0..repeats {
+            let stride = if repeat == 0 { first_stride } else { 1 };
+            let scope = scope.pp(blocks.len());
+            blocks.push(InvertedResidual::new(
+                (c, c_out),
+                expansion,
+                stride,
+                &scope,
+            )?);
+            c = c_out;
+        }
+    }
+    Ok(blocks)
+}
+
+impl Network for MobileFaceNet {
+    fn forward(
+        &self,
+        xs: &Tensor,
+        pass: &Pass,
+        trace: &mut dyn FnMut(&str, &Tensor),
+    ) -> Result<Tensor> {
+        let mut xs = self.conv1.forward(xs, pass)?;
+        trace("conv1", &xs);
+        xs = self.conv2_dw.forward(&xs, pass)?;
+        trace("conv2_dw", &xs);
+        for (place, block) in self.blocks.iter().enumerate() {
+            xs = block.forward(&xs, pass)?;
+            trace(&format!("blocks.{place}"), &xs);
+        }
+        xs = self.conv_last.forward(&xs, pass)?;
+        trace("conv_last", &xs);
+        xs = self.gdc.forward(&xs, pass)?;
+        trace("gdc", &xs);
+        self.bottleneck.forward(&xs.flatten_from(1)?, pass, trace)
+    }
+}

@@ -1,0 +1,138 @@
+//! One forward pass: training or use, and what it may change.
+
+use candle_core::{Result, Tensor, Var};
+use facenet_ops::Route;
+
+use crate::random::{DROPOUT, generator, uniform};
+
+/// How a network is run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Mode {
+    /// Running statistics, no dropout.
+    #[default]
+    Eval,
+    /// Batch statistics, and what comes with training.
+    Train(TrainPass),
+}
+
+/// A pass in training.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainPass {
+    /// Key of the dropout mask; `None` drops nothing.
+    pub dropout: Option<DropoutKey>,
+    /// Whether running statistics move.
+    pub update_statistics: bool,
+    /// Share of this batch in them, instead of the model's.
+    pub momentum: Option<f64>,
+}
+
+/// What a dropout mask is a function of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DropoutKey {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Epoch.
+    pub epoch: u64,
+    /// Step.
+    pub step: u64,
+}
+
+/// A mode with all that the layers need to know.
+pub(crate) struct Pass {
+    pub(crate) train: Option<TrainPass>,
+    pub(crate) route: Route,
+    /// Whether gradients will be asked for.
+    pub(crate) is_tracked: bool,
+    pub(crate) bn_momentum: f64,
+    pub(crate) bn_eps: f64,
+    pub(crate) keep_probability: f64,
+}
+
+impl Pass {
+    /// The variable's tensor, in the graph where gradients will be asked for.
+    pub(crate) fn read(&self, var: &Var) -> Tensor {
+        if self.is_tracked {
+            var.as_tensor().clone()
+        } else {
+            var.as_detached_tensor()
+        }
+    }
+
+    /// Keeps each element with `keep_probability` and scales what is kept by its inverse; row
+    /// `i` draws from stream `i` of the key.
+    pub(crate) fn dropout(&self, xs: &Tensor) -> Result<Tensor> {
+        let key = self.train.as_ref().and_then(|train| train.dropout);
+        let Some(key) = key.filter(|_| self.keep_probability < 1.0) else {
+            return Ok(xs.clone());
+        };
+        let (n, c) = xs.dims2()?;
+        let kept = (1.0 / self.keep_probability) as f32;
+        let mask: Vec<f32> = (0..n as u64)
+            .flat_map(|row| {
+                let mut rng = generator([key.seed, DROPOUT, key.epoch, key.step], row);
+                let keep = self.keep_probability;
+                (0..c).map(move |_| if uniform(&mut rng) < keep { kept } else { 0.0 })
+            })
+            .collect();
+        xs * Tensor::from_vec(mask, (n, c), xs.device())?.to_dtype(xs.dtype())?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    fn pass(keep_probability: f64, step: u64) -> Pass {
+        let dropout = Some(DropoutKey {
+            seed: 1,
+            epoch: 2,
+            step,
+        });
+        let train = TrainPass {
+            dropout,
+            update_statistics: false,
+            momentum: None,
+        };
+        Pass {
+            train: Some(train),
+            route: Route::Own,
+            is_tracked: false,
+            bn_momentum: 0.1,
+            bn_eps: 1e-3,
+            keep_probability,
+        }
+    }
+
+    #[test]
+    fn dropout_keeps_its_share_and_the_mean() -> Result<()> {
+        let xs = Tensor::ones((50, 40), DType::F32, &Device::Cpu)?;
+        let ys = pass(0.8, 3).dropout(&xs)?.flatten_all()?.to_vec1::<f32>()?;
+        let kept = ys.iter().filter(|&&y| y > 0.0).count() as f64 / 2000.0;
+        // 2,000 draws: standard deviation 0.009.
+        assert!((kept - 0.8).abs() < 0.04, "{kept}");
+        assert!(ys.iter().all(|&y| y == 0.0 || y == 1.25));
+        Ok(())
+    }
+
+    #[test]
+    fn a_mask_is_a_function_of_its_key_and_row() -> Result<()> {
+        let xs = Tensor::ones((4, 64), DType::F32, &Device::Cpu)?;
+        let mask = |step| pass(0.5, step).dropout(&xs)?.to_vec2::<f32>();
+        assert_eq!(mask(3)?, mask(3)?);
+        assert_ne!(mask(3)?, mask(4)?);
+        assert_ne!(mask(3)?[0], mask(3)?[1]);
+        Ok(())
+    }
+
+    #[test]
+    fn nothing_is_dropped_without_a_key_or_with_share_one() -> Result<()> {
+        let xs = Tensor::ones((2, 8), DType::F32, &Device::Cpu)?;
+        let mut no_key = pass(0.5, 0);
+        no_key.train = None;
+        for pass in [no_key, pass(1.0, 0)] {
+            assert_eq!(pass.dropout(&xs)?.to_vec2::<f32>()?, xs.to_vec2::<f32>()?);
+        }
+        Ok(())
+    }
+}
