@@ -15,6 +15,7 @@ fn arb_value() -> impl Strategy<Value = BoxedStrategy<f32>> {
         4 => Just((-1.0f32..1.0).boxed()),
         4 => Just((-2i8..3).prop_map(|x| f32::from(x) * 0.25).boxed()),
         1 => Just((-1.0f32..1.0).prop_map(|x| x * 1e18).boxed()),
+        1 => Just((-1.0f32..1.0).prop_map(|x| x * 1e30).boxed()),
         1 => Just((-1.0f32..1.0).prop_map(|x| x * 1e-22).boxed()),
         2 => Just((0i8..4).prop_map(|x| 100.0 + f32::from(x) * 1e-3).boxed()),
         1 => Just(Just(0.5f32).boxed()),
