@@ -33,6 +33,11 @@ fn mining_dir() -> PathBuf {
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden"),
         PathBuf::from,
     );
+    assert!(
+        root.is_dir(),
+        "{}: no such folder of golden values",
+        root.display()
+    );
     root.join("mining")
 }
 
