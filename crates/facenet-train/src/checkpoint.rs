@@ -47,6 +47,8 @@ pub struct Checkpoint<P> {
     /// State of the optimizer by name.
     pub optimizer: BTreeMap<String, Tensor>,
     /// All that is no tensor. Maps are written by rising key.
+    ///
+    /// Floats come back bit for bit only with `serde_json`'s feature `float_roundtrip`.
     pub progress: P,
 }
 

@@ -138,7 +138,8 @@ mod tests {
             *t += g;
         });
         assert_eq!(w, g);
-        assert!((0..n).all(|i| s[i] == 1.0 + i as f64 && t[i] == 2.0 + i as f64));
+        assert_eq!(s, g.iter().map(|g| g + 1.0).collect::<Vec<_>>());
+        assert_eq!(t, g.iter().map(|g| g + 2.0).collect::<Vec<_>>());
     }
 
     #[test]

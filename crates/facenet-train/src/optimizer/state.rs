@@ -272,7 +272,7 @@ mod tests {
             |s| {
                 *s = Optimizer::new(&config(OptimizerKind::Mom))
                     .state()
-                    .expect("on the CPU")
+                    .expect("on the CPU");
             },
             "found mom.steps, expected adagrad.steps",
         );
