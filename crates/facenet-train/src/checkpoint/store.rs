@@ -245,6 +245,16 @@ mod tests {
     }
 
     #[test]
+    fn one_with_a_member_cut_short_or_grown_is_incomplete() {
+        for contents in ["2", "222"] {
+            let run = run_with(&[22]);
+            let member = checkpoint_path(run.path(), 22).join("progress.json");
+            fs::write(member, contents).expect("ours");
+            assert!(latest(run.path()).is_err(), "{contents} instead of 22");
+        }
+    }
+
+    #[test]
     fn pruning_keeps_the_last_and_the_best() {
         let run = run_with(&[10, 20, 30, 40, 50]);
         let deleted = prune(run.path(), 2, Some(20)).expect("ours");

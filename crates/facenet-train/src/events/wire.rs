@@ -177,6 +177,9 @@ mod tests {
     #[test]
     fn varints_end_within_64_bits() {
         let mut bytes = Vec::new();
+        put_varint(&mut bytes, 128);
+        assert_eq!(bytes, [0x80, 0x01], "seven bits a byte");
+        bytes.clear();
         put_varint(&mut bytes, u64::MAX);
         assert_eq!(take_varint(&mut bytes.as_slice()), Some(u64::MAX));
         *bytes.last_mut().expect("ten bytes") = 0x7f;

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The folder of golden values: `FACENET_GOLDEN_DIR`, else the repository's.
 pub(crate) fn folder() -> PathBuf {
-    std::env::var_os("FACENET_GOLDEN_DIR").map_or_else(
+    let folder = std::env::var_os("FACENET_GOLDEN_DIR").map_or_else(
         || {
             PathBuf::from(concat!(
                 env!("CARGO_MANIFEST_DIR"),
@@ -14,7 +14,10 @@ pub(crate) fn folder() -> PathBuf {
             ))
         },
         PathBuf::from,
-    )
+    );
+    let shown = folder.display();
+    assert!(folder.is_dir(), "{shown}: no such folder of golden values");
+    folder
 }
 
 /// The cases of one kind in `optim.json`; none where the folder has no such file or kind.
