@@ -15,6 +15,14 @@ pub enum DatasetError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file cannot be written.
+    #[error("{}: cannot write; check that the folder exists and that the disk has room", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
     /// The root has no identity folder with an image in it.
     #[error("{}: no identity with an image found ({skipped} files and folders skipped); \
              check that the layout is <root>/<identity>/<image>", .root.display())]
@@ -104,6 +112,12 @@ pub enum DatasetError {
         found: usize,
         /// The length that fits.
         expected: usize,
+    },
+    /// An image that the set does not have.
+    #[error("image {} of identity {} is not in the set; ask for one within its sizes", .image.image, .image.identity)]
+    NoSuchImage {
+        /// The image asked for.
+        image: crate::ImageId,
     },
     /// A loader setting out of range.
     #[error("{field}: found {found}, expected {expected}")]

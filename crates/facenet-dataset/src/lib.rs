@@ -1,11 +1,32 @@
 #![doc = include_str!("../README.md")]
 
+mod decode;
 mod error;
+mod folder;
+mod format;
+mod limits;
+mod loader;
+mod people;
 mod picture;
+mod png;
+mod prepare;
 mod quarantine;
+mod recipe;
+mod skipped;
 mod synth;
+mod transform;
 
+pub use decode::{decode_bytes, decode_file};
 pub use error::DatasetError;
+pub use folder::{Folder, Identity};
+pub use limits::DecodeLimits;
+pub use loader::{Batch, Batches, DEFAULT_MAX_BAD_SHARE, Loader, LoaderConfig};
+pub use people::people_list;
 pub use picture::{ImageId, Pictures, Rgb8};
+pub use png::write_png;
+pub use prepare::{Augment, Preprocess, flip_horizontal, prepare};
 pub use quarantine::Quarantined;
+pub use recipe::{Recipe, Standardisation};
+pub use skipped::{SkipReason, Skipped};
 pub use synth::Synthetic;
+pub use transform::{crop_or_pad, resize, rotate};

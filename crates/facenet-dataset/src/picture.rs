@@ -15,6 +15,24 @@ pub struct Rgb8 {
     pub pixels: Vec<u8>,
 }
 
+impl Rgb8 {
+    /// Refuses a picture whose pixels do not fit its sides, or that has none.
+    ///
+    /// # Errors
+    /// [`DatasetError::Shape`].
+    pub fn check(&self) -> Result<(), DatasetError> {
+        let expected = self.width.saturating_mul(self.height).saturating_mul(3);
+        if self.pixels.len() == expected && expected > 0 {
+            return Ok(());
+        }
+        Err(DatasetError::Shape {
+            what: "pixels of a picture",
+            found: self.pixels.len(),
+            expected: expected.max(3),
+        })
+    }
+}
+
 /// One image of a set of pictures.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

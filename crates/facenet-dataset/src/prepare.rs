@@ -1,0 +1,299 @@
+//! From a decoded picture to network input.
+
+use std::borrow::Cow;
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore;
+
+use crate::error::DatasetError;
+use crate::picture::Rgb8;
+use crate::recipe::Recipe;
+use crate::transform::{Part, Span, Sums, resize_part, rotate};
+
+/// What training does to pictures at random; the default is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Augment {
+    /// Cut to the network's size at a uniform offset instead of the centre.
+    pub random_crop: bool,
+    /// Mirror left to right, half of the time.
+    pub random_flip: bool,
+    /// Rotate by a uniform angle within plus or minus so many degrees; 0 does not.
+    pub max_rotation_degrees: f32,
+}
+
+/// All that turns a decoded picture into network input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    /// What the model expects.
+    pub recipe: Recipe,
+    /// The network's input width and height, in pixels.
+    pub side: usize,
+    /// What training adds.
+    pub augment: Augment,
+}
+
+/// Brings a picture to network input: rotation, centre crop, resize, cut to size, flip,
+/// standardisation, in this order.
+///
+/// The cut is [`crop_or_pad`](crate::crop_or_pad), or a random crop on the axes that are large
+/// enough. Four draws are taken whatever `augment` says, so switching one option leaves the
+/// others' results as they were.
+///
+/// - `side`: the network's input width and height, in pixels
+/// - `out`: `[3, side, side]`, one item of an nchw batch; every element is written
+///
+/// # Errors
+/// [`DatasetError::Shape`] when `picture` is empty or ill-formed or `out` has another length.
+pub fn prepare(
+    picture: &Rgb8,
+    recipe: &Recipe,
+    side: usize,
+    augment: &Augment,
+    rng: &mut ChaCha8Rng,
+    out: &mut [f32],
+) -> Result<(), DatasetError> {
+    picture.check()?;
+    check_len(out.len(), side)?;
+    let draws = Draws::take(rng);
+    let turned = draws.turn(picture, augment);
+    let mut part = Part::whole(&turned);
+    if let Some(crop) = recipe.centre_crop {
+        part = part.centre(crop as usize);
+    }
+    let resized;
+    if let Some(size) = recipe.resize.map(|size| size as usize)
+        && (part.height, part.width) != (size, size)
+    {
+        resized = resize_part(part, size, size)?;
+        part = Part::whole(&resized);
+    }
+    let window = draws.window(part, side, augment);
+    window.write(recipe, side, out);
+    Ok(())
+}
+
+/// Mirrors network input left to right, in place.
+///
+/// - `planar`: `[.., side, side]`, any number of planes
+/// - `side`: width of a row; 0 does nothing
+pub fn flip_horizontal(planar: &mut [f32], side: usize) {
+    if side > 0 {
+        planar.chunks_exact_mut(side).for_each(<[f32]>::reverse);
+    }
+}
+
+fn check_len(found: usize, side: usize) -> Result<(), DatasetError> {
+    let expected = side.saturating_mul(side).saturating_mul(3);
+    if found == expected {
+        return Ok(());
+    }
+    Err(DatasetError::Shape {
+        what: "network input",
+        found,
+        expected,
+    })
+}
+
+/// The random numbers of one picture.
+struct Draws {
+    angle: u64,
+    top: u64,
+    left: u64,
+    flip: u64,
+}
+
+impl Draws {
+    fn take(rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            angle: rng.next_u64(),
+            top: rng.next_u64(),
+            left: rng.next_u64(),
+            flip: rng.next_u64(),
+        }
+    }
+
+    fn turn<'a>(&self, picture: &'a Rgb8, augment: &Augment) -> Cow<'a, Rgb8> {
+        let limit = augment.max_rotation_degrees;
+        if limit == 0.0 {
+            return Cow::Borrowed(picture);
+        }
+        // 53 bits to [0, 1), then to [-1, 1).
+        let unit = (self.angle >> 11) as f64 / (1u64 << 53) as f64;
+        Cow::Owned(rotate(picture, (2.0 * unit - 1.0) as f32 * limit))
+    }
+
+    fn window<'a>(&self, part: Part<'a>, side: usize, augment: &Augment) -> Window<'a> {
+        let span = |input, draw| {
+            if augment.random_crop {
+                Span::random(input, side, draw)
+            } else {
+                Span::centred(input, side)
+            }
+        };
+        let (rows, columns) = (span(part.height, self.top), span(part.width, self.left));
+        Window {
+            part: part.cut(rows.from, columns.from, rows.len, columns.len),
+            top: rows.to,
+            left: columns.to,
+            is_flipped: augment.random_flip && self.flip >> 63 == 1,
+        }
+    }
+}
+
+/// What is left of the picture, and where it goes.
+struct Window<'a> {
+    part: Part<'a>,
+    top: usize,
+    left: usize,
+    is_flipped: bool,
+}
+
+impl Window<'_> {
+    fn write(&self, recipe: &Recipe, side: usize, out: &mut [f32]) {
+        let table = recipe.standardisation.table(&self.sums(side));
+        let (height, width) = (self.part.height, self.part.width);
+        if (height, width) != (side, side) {
+            out.fill(table[0]);
+        }
+        for (channel, plane) in out.chunks_exact_mut((side * side).max(1)).enumerate() {
+            for y in 0..height {
+                let row = &mut plane[(self.top + y) * side..][..side];
+                let levels = self.part.row(y).chunks_exact(3);
+                for (value, pixel) in row[self.left..].iter_mut().zip(levels) {
+                    *value = table[usize::from(pixel[channel])];
+                }
+                if self.is_flipped {
+                    row.reverse();
+                }
+            }
+        }
+    }
+
+    /// Over all of the network's input, padding included.
+    fn sums(&self, side: usize) -> Sums {
+        let mut sums = Sums::default();
+        for y in 0..self.part.height {
+            sums.add(self.part.row(y));
+        }
+        sums.add_zeros(3 * (side * side - self.part.height * self.part.width));
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Standardisation;
+    use rand_chacha::rand_core::SeedableRng;
+
+    /// Levels `10 y + x` in red; green and blue are 100 and 200 more.
+    fn numbered(width: usize, height: usize) -> Rgb8 {
+        let levels = (0..height).flat_map(|y| (0..width).map(move |x| (10 * y + x) as u8));
+        Rgb8 {
+            width,
+            height,
+            pixels: levels
+                .flat_map(|level| [level, level + 100, level + 200])
+                .collect(),
+        }
+    }
+
+    /// The levels that come out, for a recipe without crop and resize.
+    fn levels(picture: &Rgb8, side: usize, augment: &Augment, seed: u64) -> Vec<u8> {
+        let recipe = Recipe {
+            centre_crop: None,
+            resize: None,
+            standardisation: Standardisation::Fixed,
+        };
+        let mut out = vec![f32::NAN; 3 * side * side];
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        prepare(picture, &recipe, side, augment, &mut rng, &mut out).expect("sizes fit");
+        out.iter().map(|x| (x * 128.0 + 127.5) as u8).collect()
+    }
+
+    #[track_caller]
+    fn check(width: usize, height: usize, side: usize, red: &[u8]) {
+        let found = levels(&numbered(width, height), side, &Augment::default(), 0);
+        assert_eq!(found[..side * side], *red);
+    }
+
+    #[test]
+    fn planes_follow_each_other() {
+        let found = levels(&numbered(2, 2), 2, &Augment::default(), 0);
+        assert_eq!(
+            found,
+            [0, 1, 10, 11, 100, 101, 110, 111, 200, 201, 210, 211]
+        );
+    }
+
+    #[test]
+    fn the_centre_is_cut_and_the_rim_padded() {
+        check(4, 4, 2, &[11, 12, 21, 22]);
+        check(1, 1, 3, &[0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        check(4, 1, 2, &[1, 2, 0, 0]);
+        check(2, 3, 3, &[0, 1, 0, 10, 11, 0, 20, 21, 0]);
+    }
+
+    #[test]
+    fn a_flip_mirrors_padding_too() {
+        let augment = Augment {
+            random_flip: true,
+            ..Augment::default()
+        };
+        let picture = numbered(2, 3);
+        let straight = levels(&picture, 3, &Augment::default(), 0);
+        let mut mirrored: Vec<f32> = straight.iter().map(|&x| f32::from(x)).collect();
+        flip_horizontal(&mut mirrored, 3);
+        let mirrored: Vec<u8> = mirrored.iter().map(|&x| x as u8).collect();
+        let found: Vec<_> = (0..64)
+            .map(|seed| levels(&picture, 3, &augment, seed))
+            .collect();
+        let n_mirrored = found.iter().filter(|&one| *one == mirrored).count();
+        let n_straight = found.iter().filter(|&one| *one == straight).count();
+        assert_eq!(n_mirrored + n_straight, 64);
+        assert!((16..=48).contains(&n_mirrored), "{n_mirrored} of 64");
+    }
+
+    #[test]
+    fn every_offset_of_a_random_crop_occurs() {
+        let augment = Augment {
+            random_crop: true,
+            ..Augment::default()
+        };
+        let corner = |seed| levels(&numbered(4, 3), 2, &augment, seed)[0];
+        let found: std::collections::BTreeSet<_> = (0..200).map(corner).collect();
+        assert_eq!(Vec::from_iter(found), [0, 1, 2, 10, 11, 12]);
+    }
+
+    #[test]
+    fn switching_one_option_leaves_the_others() {
+        let crop = Augment {
+            random_crop: true,
+            ..Augment::default()
+        };
+        let both = Augment {
+            random_flip: true,
+            ..crop
+        };
+        for seed in 0..32 {
+            let cropped = levels(&numbered(6, 6), 2, &crop, seed);
+            let found = levels(&numbered(6, 6), 2, &both, seed);
+            let mirrored: Vec<_> = cropped.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
+            assert!(found == cropped || found == mirrored, "{seed}");
+        }
+    }
+
+    #[test]
+    fn wrong_sizes_are_errors() {
+        let recipe = Recipe::named("reference").expect("a known name");
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let mut run = |picture: &Rgb8, out: &mut [f32]| {
+            prepare(picture, &recipe, 2, &Augment::default(), &mut rng, out)
+        };
+        assert!(run(&numbered(2, 2), &mut [0.0; 12]).is_ok());
+        assert!(run(&numbered(2, 2), &mut [0.0; 11]).is_err());
+        let mut short = numbered(2, 2);
+        short.pixels.pop();
+        assert!(run(&short, &mut [0.0; 12]).is_err());
+    }
+}
