@@ -1,1 +1,12 @@
-//! The facenet command: train, evaluate, embed, pairs, synth.
+#![doc = include_str!("../README.md")]
+
+mod app;
+pub mod args;
+mod commands;
+mod failure;
+mod progress;
+mod report;
+mod train_config;
+mod values;
+
+pub use app::main;

@@ -1,2 +1,7 @@
-//! Thin binary.
-fn main() {}
+//! The `facenet` command; see the library for what it does.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    facenet_cli::main(std::env::args_os())
+}

@@ -87,6 +87,21 @@ pub enum TrainError {
         /// The system's reason.
         source: io::Error,
     },
+    /// Images, folders or recipes are wrong.
+    #[error(transparent)]
+    Dataset(#[from] facenet_dataset::DatasetError),
+    /// The identities cannot be sampled as asked.
+    #[error(transparent)]
+    Sampler(#[from] facenet_sampler::SamplerError),
+    /// Mining cannot be done as asked.
+    #[error(transparent)]
+    Mine(#[from] facenet_miner::MineError),
+    /// Pairs or their figures are wrong.
+    #[error(transparent)]
+    Lfw(#[from] facenet_lfw::LfwError),
+    /// A model is missing, broken or of another kind.
+    #[error(transparent)]
+    Model(#[from] facenet_model::ModelError),
     /// A tensor operation failed.
     #[error("tensor operation failed; check the device's memory and --device")]
     Candle(#[from] candle_core::Error),
@@ -169,10 +184,12 @@ impl TrainError {
     /// schedule file that is missing or wrong is [`ExitClass::Usage`], as a flag would be.
     pub fn exit_class(&self) -> ExitClass {
         match self {
-            Self::Config { .. } | Self::Schedule { .. } => ExitClass::Usage,
-            Self::Data { .. } => ExitClass::Data,
+            Self::Config { .. } | Self::Schedule { .. } | Self::Mine(_) => ExitClass::Usage,
+            Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
+                ExitClass::Data
+            }
             Self::Diverged { .. } | Self::Starved { .. } => ExitClass::Diverged,
-            Self::Checkpoint { .. } => ExitClass::Model,
+            Self::Checkpoint { .. } | Self::Model(_) => ExitClass::Model,
             Self::Io { .. } | Self::Candle(_) => ExitClass::Resources,
         }
     }

@@ -1,22 +1,62 @@
-//! The `FaceNet` training engine: sample, embed, mine, train, score, checkpoint.
+#![doc = include_str!("../README.md")]
 
+mod card;
 mod checkpoint;
+mod config;
 mod dense;
+mod device;
 mod durable;
 mod ema;
+mod embedder;
+pub mod embeddings_file;
+mod engine;
 mod error;
+mod evaluate;
 mod events;
-mod optimizer;
+mod feed;
+mod keep;
+mod observer;
+pub mod optimizer;
+mod plan;
+mod progress;
+mod record;
+mod run;
 mod run_folder;
+mod saved;
 mod schedule;
+mod scoring;
+mod source;
+mod statistics;
+mod step;
+mod synthetic_folder;
+mod validate;
+
+pub use facenet_dataset as dataset;
+pub use facenet_lfw as lfw;
+pub use facenet_miner as miner;
+pub use facenet_model as model;
+pub use facenet_sampler as sampler;
 
 pub use checkpoint::{
     Checkpoint, EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path, checkpoints,
     latest, prune, sweep,
 };
+pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig};
+pub use device::open_device;
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};
+pub use evaluate::{Embedded, Evaluation, ModelSource, embed, evaluate, evaluate_embeddings};
 pub use events::{EventWriter, LoggedEvent, read_events};
+pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
+pub use progress::{Best, ImageTriplet, Progress};
+pub use run::{
+    BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
+    stored_config, train,
+};
 pub use run_folder::{GitRevision, RunFolder, run_name};
+pub use saved::{SavedModel, saved_model};
 pub use schedule::{ExponentialDecay, RateAt, Schedule};
+pub use scoring::{PairsSource, Protocol};
+pub use source::FIRST_TEST_IDENTITY;
+pub use synthetic_folder::write_synthetic;

@@ -1,0 +1,418 @@
+//! Every flag of every command.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use facenet_train::dataset::Standardisation;
+use facenet_train::lfw::Metric;
+use facenet_train::miner::{NegativeChoice, Rule};
+use facenet_train::model::Architecture;
+use facenet_train::optimizer::OptimizerKind;
+use facenet_train::{Leftover, MiningMode};
+
+use crate::values::{list_of_folds, metric, named, non_empty, path};
+
+/// Train face embeddings with the triplet loss, score them on LFW, use them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "facenet",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How much to say.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How results and progress are told.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct OutputArgs {
+    /// Print the result as one JSON object, the last line of stdout
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+    /// No progress, no notes; warnings and errors only
+    #[arg(long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Least severe log lines to show on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Warn, help_heading = "Output")]
+    pub log_level: LogLevel,
+}
+
+/// Severity of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogLevel {
+    /// Failures.
+    Error,
+    /// What should be mended.
+    Warn,
+    /// What happens.
+    Info,
+    /// How it happens.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train an embedding network; without --data-dir, a demo on synthetic identities
+    Train(Box<TrainArgs>),
+    /// Score a model, or stored embeddings, on verification pairs
+    Evaluate(EvaluateArgs),
+    /// Write the embeddings of images
+    Embed(EmbedArgs),
+    /// Write a pairs file for a folder of identities
+    Pairs(PairsArgs),
+    /// Write synthetic identities as folders, with a pairs file
+    Synth(SynthArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+/// Flags of `train`. A flag not given has the reference's default with --data-dir, and the
+/// demo's without; the underscore spelling of each is understood.
+#[derive(Clone, Debug, Default, Args)]
+pub struct TrainArgs {
+    /// Folder of identity folders [without it: synthetic identities and small sizes]
+    #[arg(long, value_parser = path, help_heading = "Data")]
+    pub data_dir: Option<PathBuf>,
+    /// Train only on these people: a file of names, or LFW's people.txt with folds, `people.txt:1-8`
+    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = non_empty, help_heading = "Data")]
+    pub train_people: Option<String>,
+    /// Never train on these people; same forms
+    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = non_empty, help_heading = "Data")]
+    pub exclude_people: Option<String>,
+    /// Share of unreadable images that stops the run
+    #[arg(long, help_heading = "Data")]
+    pub max_bad_share: Option<f64>,
+    /// Largest accepted image side, in pixels
+    #[arg(long, help_heading = "Data")]
+    pub max_image_side: Option<u32>,
+    /// Largest accepted decoded image, in MiB
+    #[arg(long, help_heading = "Data")]
+    pub max_image_mib: Option<u64>,
+    /// Synthetic identities to train on, without --data-dir
+    #[arg(long, help_heading = "Data")]
+    pub synthetic_identities: Option<u32>,
+    /// Pictures of each synthetic identity
+    #[arg(long, help_heading = "Data")]
+    pub synthetic_images: Option<u32>,
+    /// Unseen synthetic identities to score on
+    #[arg(long, help_heading = "Data")]
+    pub synthetic_test_identities: Option<u32>,
+
+    /// How a picture becomes network input
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Side of the network's input, in pixels
+    #[arg(long, help_heading = "Preprocessing")]
+    pub image_size: Option<usize>,
+    /// Cut the input at a random place
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          help_heading = "Preprocessing")]
+    pub random_crop: Option<bool>,
+    /// Mirror half of the inputs
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          help_heading = "Preprocessing")]
+    pub random_flip: Option<bool>,
+    /// Rotate inputs by up to 10 degrees either way
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          help_heading = "Preprocessing")]
+    pub random_rotate: Option<bool>,
+
+    /// Network: inception_resnet_v1 or mobilefacenet
+    #[arg(long, help_heading = "Model")]
+    pub model_def: Option<Architecture>,
+    /// Length of an embedding
+    #[arg(long, help_heading = "Model")]
+    pub embedding_size: Option<usize>,
+    /// Share of activations that dropout keeps before the bottleneck
+    #[arg(long, help_heading = "Model")]
+    pub keep_probability: Option<f64>,
+    /// Share of the new batch in batch norm's running statistics (the reference's decay .995 is 0.005)
+    #[arg(long, help_heading = "Model")]
+    pub bn_momentum: Option<f64>,
+    /// Start from this model folder's weights
+    #[arg(long, value_parser = path, help_heading = "Model")]
+    pub pretrained_model: Option<PathBuf>,
+
+    /// Identities sampled a round
+    #[arg(long, help_heading = "Mining")]
+    pub people_per_batch: Option<usize>,
+    /// Images of each identity, at most
+    #[arg(long, help_heading = "Mining")]
+    pub images_per_person: Option<usize>,
+    /// Mining rule: violating, semi-hard, batch-hard or batch-all
+    #[arg(long, help_heading = "Mining")]
+    pub rule: Option<Rule>,
+    /// Which admissible negative of a pair: random or closest
+    #[arg(long, help_heading = "Mining")]
+    pub negative: Option<NegativeChoice>,
+    /// With batch-hard, only triplets that violate the margin
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          help_heading = "Mining")]
+    pub only_violating: Option<bool>,
+    /// Most triplets that batch-all may collect a round
+    #[arg(long, help_heading = "Mining")]
+    pub max_triplets: Option<usize>,
+    /// Triplet margin, in squared L2
+    #[arg(long, alias = "alpha", help_heading = "Mining")]
+    pub margin: Option<f32>,
+    /// Batch-norm statistics while mining: running (eval) or the batch's (train, the reference's)
+    #[arg(long, value_parser = named::<MiningMode>, help_heading = "Mining")]
+    pub mining_mode: Option<MiningMode>,
+    /// Mined triplets left at an epoch's end: drop or carry
+    #[arg(long, value_parser = named::<Leftover>, help_heading = "Mining")]
+    pub leftover: Option<Leftover>,
+    /// Rounds in a row without a triplet that end the run
+    #[arg(long, help_heading = "Mining")]
+    pub max_empty_rounds: Option<u32>,
+
+    /// Images of a training step, a multiple of 3
+    #[arg(long, help_heading = "Training")]
+    pub batch_size: Option<usize>,
+    /// Optimizer steps of an epoch, exactly
+    #[arg(long, help_heading = "Training")]
+    pub epoch_size: Option<u64>,
+    /// Epochs
+    #[arg(long, help_heading = "Training")]
+    pub max_nrof_epochs: Option<u64>,
+    /// ADAGRAD, ADADELTA, ADAM, RMSPROP or MOM
+    #[arg(long, help_heading = "Training")]
+    pub optimizer: Option<OptimizerKind>,
+    /// Adam's epsilon
+    #[arg(long, help_heading = "Training")]
+    pub adam_epsilon: Option<f64>,
+    /// Learning rate; zero or negative reads the schedule file
+    #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
+    pub learning_rate: Option<f64>,
+    /// Epochs between two decays of the rate
+    #[arg(long, help_heading = "Training")]
+    pub learning_rate_decay_epochs: Option<u64>,
+    /// Factor of each decay
+    #[arg(long, help_heading = "Training")]
+    pub learning_rate_decay_factor: Option<f64>,
+    /// Lines `epoch: rate`, for --learning-rate 0 or below
+    #[arg(long, value_parser = path, help_heading = "Training")]
+    pub learning_rate_schedule_file: Option<PathBuf>,
+    /// L2 decay of convolution and linear weights
+    #[arg(long, help_heading = "Training")]
+    pub weight_decay: Option<f64>,
+    /// Decay of the weights' moving average
+    #[arg(long, help_heading = "Training")]
+    pub moving_average_decay: Option<f64>,
+    /// Seed of every random draw
+    #[arg(long, help_heading = "Training")]
+    pub seed: Option<u64>,
+
+    /// Root of the LFW images; '' scores nothing
+    #[arg(long, help_heading = "Scoring")]
+    pub lfw_dir: Option<String>,
+    /// Pairs file
+    #[arg(long, visible_alias = "pairs", value_parser = path, help_heading = "Scoring")]
+    pub lfw_pairs: Option<PathBuf>,
+    /// Folds of the protocol
+    #[arg(long, visible_alias = "nrof-folds", help_heading = "Scoring")]
+    pub lfw_nrof_folds: Option<usize>,
+    /// Score only these folds of the pairs file, for example 9,10
+    #[arg(long, value_parser = list_of_folds, help_heading = "Scoring")]
+    pub lfw_folds: Option<Folds>,
+    /// Score the pairs whose images exist; the result is then not LFW
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
+          help_heading = "Scoring")]
+    pub allow_missing: Option<bool>,
+
+    /// cpu or cuda:N
+    #[arg(long, help_heading = "Running")]
+    pub device: Option<String>,
+    /// Share of the device's memory that may be used
+    #[arg(long, help_heading = "Running")]
+    pub gpu_memory_fraction: Option<f64>,
+    /// Threads that decode images
+    #[arg(long, help_heading = "Running")]
+    pub loader_threads: Option<usize>,
+    /// Parent of the run's log folder
+    #[arg(long, value_parser = path, help_heading = "Running")]
+    pub logs_base_dir: Option<PathBuf>,
+    /// Parent of the run's model folder
+    #[arg(long, value_parser = path, help_heading = "Running")]
+    pub models_base_dir: Option<PathBuf>,
+    /// Steps between checkpoints within an epoch
+    #[arg(long, help_heading = "Running")]
+    pub checkpoint_every: Option<u64>,
+    /// Go on from this run's model folder, or from one of its checkpoints
+    #[arg(long, value_parser = path, help_heading = "Running")]
+    pub resume: Option<PathBuf>,
+}
+
+/// Fold numbers, from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folds(pub Vec<usize>);
+
+/// The preprocessing recipe: named, from a file, or by its parts.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecipeArgs {
+    /// Recipe: reference, facenet-fixed-160, facenet-prewhiten-160, or a TOML or JSON file
+    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["centre_crop", "resize", "standardisation"],
+          help_heading = "Preprocessing")]
+    pub recipe: Option<String>,
+    /// Cut this central square out first, in pixels; a smaller image stays whole
+    #[arg(long, value_name = "C", help_heading = "Preprocessing")]
+    pub centre_crop: Option<u32>,
+    /// Then resize to this side, in pixels
+    #[arg(long, value_name = "R", help_heading = "Preprocessing")]
+    pub resize: Option<u32>,
+    /// per-image, or fixed: (x - 127.5) / 128
+    #[arg(long, value_parser = named::<Standardisation>, help_heading = "Preprocessing")]
+    pub standardisation: Option<Standardisation>,
+}
+
+/// A model in use.
+#[derive(Clone, Debug, Args)]
+pub struct ModelArgs {
+    /// How a picture becomes network input [the model's own]
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
+    /// Use a recipe other than the model was trained with
+    #[arg(long)]
+    pub allow_recipe_mismatch: bool,
+    /// Images a forward pass
+    #[arg(long, visible_alias = "lfw-batch-size", default_value_t = 90)]
+    pub batch_size: usize,
+    /// cpu or cuda:N
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads that decode images
+    #[arg(long, default_value_t = 4)]
+    pub loader_threads: usize,
+}
+
+/// Flags of `evaluate`.
+#[derive(Clone, Debug, Args)]
+pub struct EvaluateArgs {
+    /// Model folder
+    #[arg(long, value_parser = path, required_unless_present = "embeddings")]
+    pub model: Option<PathBuf>,
+    /// Stored embeddings instead: safetensors with `embeddings` and `issame`, or with `paths` and --pairs
+    #[arg(long, value_parser = path, conflicts_with = "model")]
+    pub embeddings: Option<PathBuf>,
+    /// Root of the images that the pairs name
+    #[arg(long, value_parser = path)]
+    pub lfw_dir: Option<PathBuf>,
+    /// Pairs file [<lfw-dir>/pairs.txt]
+    #[arg(long, visible_alias = "pairs", value_parser = path)]
+    pub lfw_pairs: Option<PathBuf>,
+    /// Folds of the protocol
+    #[arg(long, visible_alias = "nrof-folds", default_value_t = 10)]
+    pub lfw_nrof_folds: usize,
+    /// Score only these folds of the pairs file, for example 9,10
+    #[arg(long, value_parser = list_of_folds)]
+    pub lfw_folds: Option<Folds>,
+    /// Score the pairs whose images exist; the result is then not LFW
+    #[arg(long)]
+    pub allow_missing: bool,
+    /// 0 squared L2, 1 angle between 0 and 1
+    #[arg(long, visible_alias = "distance-metric", default_value = "0", value_parser = metric)]
+    pub distance: Metric,
+    /// Subtract the mean of the training folds' embeddings
+    #[arg(long)]
+    pub subtract_mean: bool,
+    /// Add the mirrored image's embedding: concat or sum
+    #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "concat", require_equals = true)]
+    pub use_flipped_images: Option<FlipArg>,
+    /// False accept rate at which the validation rate is read
+    #[arg(long, default_value_t = 1e-3)]
+    pub far_target: f64,
+    /// The model in use
+    #[command(flatten)]
+    pub source: ModelArgs,
+}
+
+/// How an image's and its mirror image's embedding become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlipArg {
+    /// Side by side, twice as long: the reference's.
+    Concat,
+    /// Added and normalised again.
+    Sum,
+}
+
+/// Flags of `embed`.
+#[derive(Clone, Debug, Args)]
+pub struct EmbedArgs {
+    /// Image files, or folders to take them from
+    #[arg(required = true, value_parser = path)]
+    pub images: Vec<PathBuf>,
+    /// Model folder
+    #[arg(long, value_parser = path)]
+    pub model: PathBuf,
+    /// File to write; its ending chooses the format: .safetensors, .npy or .csv
+    #[arg(long, short, value_parser = path)]
+    pub output: PathBuf,
+    /// The model in use
+    #[command(flatten)]
+    pub source: ModelArgs,
+}
+
+/// Flags of `pairs`.
+#[derive(Clone, Debug, Args)]
+pub struct PairsArgs {
+    /// Folder of identity folders
+    #[arg(value_parser = path)]
+    pub folder: PathBuf,
+    /// File to write
+    #[arg(long, short, value_parser = path)]
+    pub output: PathBuf,
+    /// Folds; no person is in two
+    #[arg(long, default_value_t = 10)]
+    pub folds: usize,
+    /// Pairs of each kind, same and different, in a fold
+    #[arg(long, default_value_t = 300)]
+    pub pairs_per_fold: usize,
+    /// Only these people: a file of names, or `people.txt:9,10`
+    #[arg(long, value_name = "FILE[:FOLDS]")]
+    pub people: Option<String>,
+    /// Seed of the choice
+    #[arg(long, default_value_t = 666)]
+    pub seed: u64,
+}
+
+/// Flags of `synth`.
+#[derive(Clone, Debug, Args)]
+pub struct SynthArgs {
+    /// Folder to write, which must not exist yet
+    #[arg(value_parser = path)]
+    pub folder: PathBuf,
+    /// Identities
+    #[arg(long, default_value_t = 100)]
+    pub identities: u32,
+    /// Pictures of each
+    #[arg(long, default_value_t = 10)]
+    pub images: u32,
+    /// Side of a picture, in pixels
+    #[arg(long, default_value_t = 112)]
+    pub side: u32,
+    /// Folds of the pairs file
+    #[arg(long, default_value_t = 10)]
+    pub folds: usize,
+    /// Pairs of each kind in a fold
+    #[arg(long, default_value_t = 30)]
+    pub pairs_per_fold: usize,
+    /// Seed of the faces
+    #[arg(long, default_value_t = 666)]
+    pub seed: u64,
+}
+
+/// Flags of `completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell to complete in
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}

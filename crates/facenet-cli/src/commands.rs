@@ -1,0 +1,8 @@
+//! One file a command: flags to a library configuration, the call, the report.
+
+pub(crate) mod completions;
+pub(crate) mod embed;
+pub(crate) mod evaluate;
+pub(crate) mod pairs;
+pub(crate) mod synth;
+pub(crate) mod train;

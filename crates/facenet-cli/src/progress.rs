@@ -1,0 +1,179 @@
+//! How a long command tells where it is: bars on a terminal, the reference's lines elsewhere.
+
+use std::time::Duration;
+
+use facenet_train::lfw::Report;
+use facenet_train::{Event, Observer, Stage};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::report::Output;
+
+/// Bar of a stage or of the steps; `{per_sec}` and `{eta}` are the rate and the time left.
+const TEMPLATE: &str = "{prefix:>10} {wide_bar} {pos}/{len} {per_sec} eta {eta} {msg}";
+
+/// Prints events to stderr.
+pub(crate) struct Console {
+    output: Output,
+    bar: Option<(Work, ProgressBar)>,
+}
+
+/// What the one bar on show counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Work {
+    Stage(Stage),
+    Steps,
+}
+
+impl Work {
+    fn prefix(self) -> &'static str {
+        match self {
+            Work::Stage(Stage::Scan) => "scan",
+            Work::Stage(Stage::Mine) => "mine",
+            Work::Stage(Stage::Score) => "score",
+            Work::Stage(Stage::Embed) => "embed",
+            Work::Steps => "train",
+        }
+    }
+
+    fn unit_total(self, total: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template(TEMPLATE).expect("a constant template");
+        ProgressBar::new(total)
+            .with_style(style)
+            .with_prefix(self.prefix())
+    }
+}
+
+impl Console {
+    pub(crate) fn new(output: Output) -> Self {
+        Self { output, bar: None }
+    }
+
+    /// Moves the bar of `work`, and shows it first where another is on show.
+    fn advance(&mut self, work: Work, done: u64, total: u64, message: String) {
+        if self.output.quiet || !self.output.is_terminal {
+            return;
+        }
+        if self
+            .bar
+            .as_ref()
+            .is_none_or(|(shown, bar)| *shown != work || bar.length() != Some(total))
+        {
+            self.clear();
+            let bar = work.unit_total(total).with_position(done.saturating_sub(1));
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(500));
+            self.bar = Some((work, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(message);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// A line that stays, also under a bar.
+    fn line(&self, text: &str) {
+        match &self.bar {
+            _ if self.output.quiet => {}
+            Some((_, bar)) => bar.println(text),
+            None => eprintln!("{text}"),
+        }
+    }
+}
+
+impl Observer for Console {
+    fn event(&mut self, event: &Event<'_>) {
+        match *event {
+            Event::Progress { stage, done, total } => {
+                self.advance(Work::Stage(stage), done as u64, total as u64, String::new());
+                if done >= total {
+                    self.clear();
+                }
+            }
+            Event::Stepped {
+                step,
+                total_steps,
+                loss,
+                epoch,
+                ..
+            } => {
+                let message = format!("epoch {epoch} loss {loss:.3}");
+                self.advance(Work::Steps, step, total_steps, message);
+                if !self.output.is_terminal {
+                    self.line(&line(event).unwrap_or_default());
+                }
+                if step == total_steps {
+                    self.clear();
+                }
+            }
+            Event::Warning(text) => {
+                // Warnings show also when quiet: something needs mending.
+                self.clear();
+                eprintln!("warning: {text}");
+            }
+            _ => {
+                if let Some(text) = line(event) {
+                    self.line(&text);
+                }
+            }
+        }
+    }
+}
+
+/// The event as the reference prints it, or in its manner.
+fn line(event: &Event<'_>) -> Option<String> {
+    Some(match *event {
+        Event::Mined {
+            statistics,
+            triplets,
+            seconds,
+            ..
+        } => format!(
+            "(nrof_pairs, nrof_triplets) = ({}, {triplets}): time={seconds:.3} seconds, \
+             active {:.1} %",
+            statistics.pairs,
+            100.0 * statistics.active_share
+        ),
+        Event::Stepped {
+            epoch,
+            step_in_epoch,
+            epoch_size,
+            loss,
+            seconds,
+            ..
+        } => format!(
+            "Epoch: [{epoch}][{step_in_epoch}/{epoch_size}]\tTime {seconds:.3}\tLoss {loss:2.3}"
+        ),
+        Event::Scored {
+            is_ema,
+            report,
+            step,
+            missing,
+            ..
+        } => {
+            let weights = if is_ema { "moving average" } else { "weights" };
+            let caveat = if missing == 0 {
+                String::new()
+            } else {
+                format!("; {missing} pairs missing: not an LFW result")
+            };
+            format!(
+                "After step {step}, {weights}{caveat}\n{}",
+                score_lines(report)
+            )
+        }
+        Event::Saved { path } => format!("Saved {}", path.display()),
+        Event::Note(text) => text.to_owned(),
+        _ => return None,
+    })
+}
+
+/// The reference's two lines of a score.
+pub(crate) fn score_lines(report: &Report) -> String {
+    report.to_string()
+}

@@ -1,0 +1,242 @@
+//! From `train`'s flags to a configuration: presets, explicit flags, the pretrained model.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use facenet_train::TrainConfig;
+use facenet_train::dataset::Recipe;
+
+use crate::args::{RecipeArgs, TrainArgs};
+use crate::failure::Failure;
+use crate::values::expand;
+
+/// Sets each named field that was given.
+macro_rules! take_given {
+    ($from:expr => $into:expr; $($field:ident),* $(,)?) => {
+        $(if let Some(value) = $from.$field.clone() { $into.$field = value; })*
+    };
+}
+
+/// Sets each named field, itself optional, that was given.
+macro_rules! take_given_some {
+    ($from:expr => $into:expr; $($field:ident),* $(,)?) => {
+        $(if $from.$field.is_some() { $into.$field.clone_from(&$from.$field); })*
+    };
+}
+
+/// The configuration that the flags ask for: the reference's defaults with `--data-dir`, the
+/// demo's without, and explicit flags over either.
+pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
+    let mut config = match &args.data_dir {
+        Some(data_dir) => TrainConfig::reference(data_dir.clone()),
+        None => TrainConfig::demo(),
+    };
+    apply_explicit(args, &mut config);
+    apply_recipe(&args.recipe, &mut config)?;
+    apply_scoring(args, &mut config);
+    for base in [&mut config.logs_base_dir, &mut config.models_base_dir] {
+        *base = expand(&base.to_string_lossy(), std::env::home_dir());
+    }
+    Ok(config)
+}
+
+fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
+    take_given!(args => config;
+        synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
+        max_image_side, max_image_mib, image_size, random_crop, random_flip, random_rotate,
+        model_def, embedding_size, keep_probability, bn_momentum, people_per_batch,
+        images_per_person, rule, negative, only_violating, max_triplets, margin, mining_mode,
+        leftover, max_empty_rounds, batch_size, epoch_size, max_nrof_epochs, optimizer,
+        adam_epsilon, learning_rate, learning_rate_decay_epochs, learning_rate_decay_factor,
+        learning_rate_schedule_file, weight_decay, moving_average_decay, seed, lfw_nrof_folds,
+        allow_missing, device, gpu_memory_fraction, loader_threads, logs_base_dir,
+        models_base_dir,
+    );
+    take_given_some!(args => config;
+        train_people, exclude_people, pretrained_model, checkpoint_every,
+    );
+}
+
+/// Takes the recipe: a name or a file, or the parts that were given.
+fn apply_recipe(args: &RecipeArgs, config: &mut TrainConfig) -> Result<(), Failure> {
+    if let Some(recipe) = explicit_recipe(args, &config.recipe())? {
+        config.centre_crop = recipe.centre_crop;
+        config.resize = recipe.resize;
+        config.standardisation = recipe.standardisation;
+    }
+    Ok(())
+}
+
+/// The recipe that was asked for, missing parts taken from `base`; `None` where none was.
+pub(crate) fn explicit_recipe(args: &RecipeArgs, base: &Recipe) -> Result<Option<Recipe>, Failure> {
+    if let Some(name) = &args.recipe {
+        let recipe = Recipe::from_name_or_file(name).map_err(facenet_train::TrainError::from)?;
+        return Ok(Some(recipe));
+    }
+    let parts = (args.centre_crop, args.resize, args.standardisation);
+    if parts == (None, None, None) {
+        return Ok(None);
+    }
+    let mut recipe = base.clone();
+    take_given_some!(args => recipe; centre_crop, resize);
+    take_given!(args => recipe; standardisation);
+    Ok(Some(recipe))
+}
+
+/// `--lfw-dir ''` is none; without `--lfw-pairs`, the folder's own `pairs.txt` is preferred to
+/// the reference's default where it exists.
+fn apply_scoring(args: &TrainArgs, config: &mut TrainConfig) {
+    let dir = args.lfw_dir.as_deref().filter(|dir| !dir.is_empty());
+    config.lfw_dir = dir.map(|dir| expand(dir, std::env::home_dir()));
+    config.lfw_folds = args.lfw_folds.clone().map(|folds| folds.0);
+    config.lfw_pairs = pairs_file(args.lfw_pairs.as_ref(), config);
+}
+
+fn pairs_file(given: Option<&PathBuf>, config: &TrainConfig) -> PathBuf {
+    if let Some(given) = given {
+        return given.clone();
+    }
+    let beside = config.lfw_dir.as_ref().map(|dir| dir.join("pairs.txt"));
+    beside
+        .filter(|path| path.is_file())
+        .unwrap_or_else(|| config.lfw_pairs.clone())
+}
+
+/// Names of the flags on the command line, without dashes in front and with aliases resolved.
+pub(crate) fn explicit_flags(arguments: &[OsString]) -> Vec<String> {
+    let flags = arguments
+        .iter()
+        .filter_map(|argument| argument.to_str()?.strip_prefix("--"));
+    let name = |flag: &str| match flag.split('=').next().unwrap_or_default() {
+        "alpha" => "margin".to_owned(),
+        "pairs" => "lfw-pairs".to_owned(),
+        "nrof-folds" => "lfw-nrof-folds".to_owned(),
+        name => name.to_owned(),
+    };
+    flags
+        .take_while(|flag| !flag.is_empty())
+        .map(name)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+    use facenet_train::{Leftover, MiningMode, OptimizerKind};
+
+    fn config_of(line: &str) -> TrainConfig {
+        let words = std::iter::once("facenet").chain(line.split_whitespace());
+        let arguments = crate::values::with_dashes(words.map(OsString::from));
+        let cli = Cli::try_parse_from(arguments).expect("a command line that is understood");
+        let Command::Train(args) = cli.command else {
+            panic!("expected train, found another")
+        };
+        train_config(&args).expect("no files are named")
+    }
+
+    /// All 28 flags of the reference, as its users type them.
+    const REFERENCE: &str = "train --logs_base_dir L --models_base_dir M \
+        --gpu_memory_fraction 0.7 --pretrained_model P --data_dir D \
+        --model_def models.inception_resnet_v1 --max_nrof_epochs 7 --batch_size 30 \
+        --image_size 96 --people_per_batch 15 --images_per_person 6 --epoch_size 200 \
+        --alpha 0.3 --embedding_size 64 --random_crop --random_flip --keep_probability 0.8 \
+        --weight_decay 1e-4 --optimizer RMSPROP --learning_rate -1 \
+        --learning_rate_decay_epochs 4 --learning_rate_decay_factor 0.98 \
+        --moving_average_decay 0.99 --seed 1 --learning_rate_schedule_file S \
+        --lfw_pairs Q --lfw_dir W --lfw_nrof_folds 5";
+
+    #[test]
+    fn a_command_line_of_the_reference_pastes() {
+        let config = config_of(REFERENCE);
+        let expected = TrainConfig {
+            logs_base_dir: "L".into(),
+            models_base_dir: "M".into(),
+            gpu_memory_fraction: 0.7,
+            pretrained_model: Some("P".into()),
+            max_nrof_epochs: 7,
+            batch_size: 30,
+            image_size: 96,
+            people_per_batch: 15,
+            images_per_person: 6,
+            epoch_size: 200,
+            margin: 0.3,
+            embedding_size: 64,
+            random_crop: true,
+            random_flip: true,
+            keep_probability: 0.8,
+            weight_decay: 1e-4,
+            optimizer: OptimizerKind::RmsProp,
+            learning_rate: -1.0,
+            learning_rate_decay_epochs: 4,
+            learning_rate_decay_factor: 0.98,
+            moving_average_decay: 0.99,
+            seed: 1,
+            learning_rate_schedule_file: "S".into(),
+            lfw_pairs: "Q".into(),
+            lfw_dir: Some("W".into()),
+            lfw_nrof_folds: 5,
+            ..TrainConfig::reference("D".into())
+        };
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn without_a_folder_the_demo_applies_and_flags_beat_it() {
+        assert_eq!(config_of("train"), TrainConfig::demo());
+        let changed = config_of("train --epoch-size 2 --random-flip=false --leftover carry");
+        let expected = TrainConfig {
+            epoch_size: 2,
+            random_flip: false,
+            leftover: Leftover::Carry,
+            ..TrainConfig::demo()
+        };
+        assert_eq!(changed, expected);
+    }
+
+    #[test]
+    fn with_a_folder_the_references_defaults_apply() {
+        let config = config_of("train --data-dir D --mining-mode train");
+        assert_eq!((config.batch_size, config.image_size), (90, 160));
+        assert_eq!(config.mining_mode, MiningMode::Train);
+        assert_eq!(config.rule.to_string(), "violating");
+    }
+
+    #[test]
+    fn an_empty_lfw_folder_is_none() {
+        let cli = Cli::try_parse_from(["facenet", "train", "--lfw-dir", ""]).expect("understood");
+        let Command::Train(args) = cli.command else {
+            panic!("expected train, found another")
+        };
+        assert_eq!(
+            train_config(&args).expect("no files are named").lfw_dir,
+            None
+        );
+    }
+
+    #[test]
+    fn recipes_are_named_or_given_by_parts() {
+        let config = config_of("train --data-dir D --recipe facenet-fixed-160");
+        assert_eq!((config.centre_crop, config.resize), (Some(150), Some(160)));
+        let config = config_of("train --data-dir D --centre-crop 150 --standardisation fixed");
+        assert_eq!((config.centre_crop, config.resize), (Some(150), None));
+    }
+
+    #[test]
+    fn explicit_flags_are_found_under_their_own_names() {
+        let words = [
+            "facenet",
+            "train",
+            "--alpha",
+            "0.2",
+            "--epoch-size=3",
+            "--",
+            "--no-flag",
+        ];
+        assert_eq!(
+            explicit_flags(&words.map(OsString::from)),
+            ["margin", "epoch-size"]
+        );
+    }
+}

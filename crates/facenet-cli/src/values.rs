@@ -1,0 +1,139 @@
+//! Values as people type them.
+
+use std::env::home_dir;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use facenet_train::lfw::Metric;
+use serde::de::DeserializeOwned;
+
+use crate::args::Folds;
+
+/// A path; a leading `~` is the home folder, also where no shell has expanded it.
+pub(crate) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() {
+        return Err("expected a path, found nothing".to_owned());
+    }
+    Ok(expand(text, home_dir()))
+}
+
+/// `~` and `~/rest` below `home`; anything else, `~user` included, as it is.
+pub(crate) fn expand(text: &str, home: Option<PathBuf>) -> PathBuf {
+    match (text.strip_prefix('~'), home) {
+        (Some(""), Some(home)) => home,
+        (Some(rest), Some(home)) if rest.starts_with('/') => home.join(&rest[1..]),
+        _ => PathBuf::from(text),
+    }
+}
+
+/// Text that is not empty.
+pub(crate) fn non_empty(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        Err("expected a value, found nothing".to_owned())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+/// A value by the name that it is stored under, such as `semi-hard`.
+pub(crate) fn named<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(text.into()).map_err(|error| error.to_string())
+}
+
+/// `9,10` as folds 9 and 10; `1-8` and mixtures are understood.
+pub(crate) fn list_of_folds(text: &str) -> Result<Folds, String> {
+    let wrong = || format!("found {text:?}, expected fold numbers from 1, such as 9,10 or 1-8");
+    let mut folds = Vec::new();
+    for part in text.split(',') {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let first: usize = first.trim().parse().map_err(|_| wrong())?;
+        let last: usize = last.trim().parse().map_err(|_| wrong())?;
+        if first == 0 || last < first || last > MAX_FOLD {
+            return Err(wrong());
+        }
+        folds.extend(first..=last);
+    }
+    folds.sort_unstable();
+    folds.dedup();
+    Ok(Folds(folds))
+}
+
+/// Above any number of folds that a pairs file has; bounds what `1-N` may hold.
+const MAX_FOLD: usize = 10_000;
+
+/// The reference's numbers of distance metrics, or their names.
+pub(crate) fn metric(text: &str) -> Result<Metric, String> {
+    match text {
+        "0" | "squared-l2" => Ok(Metric::SquaredL2),
+        "1" | "cosine" => Ok(Metric::Cosine),
+        _ => Err(format!(
+            "found {text:?}, expected 0 (squared L2) or 1 (cosine angle)"
+        )),
+    }
+}
+
+/// Turns `--flag_name` into `--flag-name`, so that command lines of the reference paste.
+///
+/// Values are untouched, as is all after a bare `--`.
+pub(crate) fn with_dashes(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut is_flags = true;
+    arguments
+        .into_iter()
+        .map(|argument| {
+            is_flags &= argument != "--";
+            if is_flags {
+                dashed(&argument).unwrap_or(argument)
+            } else {
+                argument
+            }
+        })
+        .collect()
+}
+
+fn dashed(argument: &OsStr) -> Option<OsString> {
+    let text = argument.to_str().filter(|text| text.starts_with("--"))?;
+    let (flag, rest) = text.split_at(text.find('=').unwrap_or(text.len()));
+    Some(OsString::from(flag.replace('_', "-") + rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn underscores_in_flags_become_dashes_and_values_stay() {
+        let typed = ["facenet", "--lfw_dir", "my_dir", "--a_b=c_d", "--", "--e_f"];
+        let expected = ["facenet", "--lfw-dir", "my_dir", "--a-b=c_d", "--", "--e_f"];
+        assert_eq!(
+            with_dashes(typed.map(OsString::from)),
+            expected.map(OsString::from)
+        );
+    }
+
+    #[test]
+    fn a_tilde_is_the_home_folder() {
+        let home = || Some(PathBuf::from("/home/x"));
+        assert_eq!(expand("~/data", home()), PathBuf::from("/home/x/data"));
+        assert_eq!(expand("~", home()), PathBuf::from("/home/x"));
+        assert_eq!(expand("~user/data", home()), PathBuf::from("~user/data"));
+        assert_eq!(expand("a/~", home()), PathBuf::from("a/~"));
+        assert_eq!(expand("~/data", None), PathBuf::from("~/data"));
+    }
+
+    #[test]
+    fn folds_are_lists_and_ranges() {
+        let folds = |text| list_of_folds(text).map(|folds| folds.0);
+        assert_eq!(folds("9,10"), Ok(vec![9, 10]));
+        assert_eq!(folds("1-3,2, 8"), Ok(vec![1, 2, 3, 8]));
+        for wrong in ["", "0", "3-1", "x", "1,", "1-99999999999"] {
+            assert!(folds(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_have_the_references_numbers() {
+        assert_eq!(metric("0"), Ok(Metric::SquaredL2));
+        assert_eq!(metric("1"), Ok(Metric::Cosine));
+        assert!(metric("2").is_err());
+    }
+}

@@ -1,0 +1,344 @@
+//! What a training run is asked to do: one flat record, field for field the command's flags.
+
+use std::path::PathBuf;
+
+use facenet_dataset::{Augment, DecodeLimits, Recipe, Standardisation};
+use facenet_miner::{MinerConfig, NegativeChoice, Rule};
+use facenet_model::{Architecture, ModelConfig};
+use serde::{Deserialize, Serialize};
+
+use crate::error::TrainError;
+use crate::optimizer::{OptimizerConfig, OptimizerKind};
+
+/// Epsilon of every batch normalisation, as in the reference networks.
+pub(crate) const BATCH_NORM_EPS: f64 = 1e-3;
+/// Largest rotation of `random_rotate`, in degrees either way (the reference's softmax script).
+pub const MAX_ROTATION_DEGREES: f32 = 10.0;
+
+/// Whether batch normalisation uses running or batch statistics while mining.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MiningMode {
+    /// Running statistics, no dropout: embeddings as they will be used.
+    Eval,
+    /// Batch statistics and dropout, as the reference mines; running statistics move.
+    Train,
+}
+
+/// What happens at an epoch's end to mined triplets that no step has used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leftover {
+    /// They are forgotten; the next epoch begins with a fresh round.
+    Drop,
+    /// The next epoch begins with them.
+    Carry,
+}
+
+/// A training run. [`TrainConfig::reference`] has the reference script's defaults,
+/// [`TrainConfig::demo`] a small run on synthetic identities.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Folder of identity folders; `None` trains on synthetic identities.
+    pub data_dir: Option<PathBuf>,
+    /// Synthetic identities to train on, without `data_dir`.
+    pub synthetic_identities: u32,
+    /// Pictures of each synthetic identity.
+    pub synthetic_images: u32,
+    /// Synthetic identities to score on, none of them trained on.
+    pub synthetic_test_identities: u32,
+    /// Only these people train: a file of names, or `people.txt:1-8`.
+    pub train_people: Option<String>,
+    /// These people never train; same forms.
+    pub exclude_people: Option<String>,
+    /// Share of unreadable images, in `[0, 1]`, above which the run stops.
+    pub max_bad_share: f64,
+    /// Largest accepted image side, in pixels.
+    pub max_image_side: u32,
+    /// Largest accepted decoded image, in MiB.
+    pub max_image_mib: u64,
+
+    /// Central square cut out of each image first, in pixels.
+    pub centre_crop: Option<u32>,
+    /// Side to which the image is then resized, in pixels.
+    pub resize: Option<u32>,
+    /// How pixels become network input.
+    pub standardisation: Standardisation,
+    /// Side of the network's input, in pixels.
+    pub image_size: usize,
+    /// Cut the input at a random place instead of the centre.
+    pub random_crop: bool,
+    /// Mirror half of the inputs.
+    pub random_flip: bool,
+    /// Rotate each input by up to [`MAX_ROTATION_DEGREES`].
+    pub random_rotate: bool,
+
+    /// The network.
+    pub model_def: Architecture,
+    /// Length of an embedding.
+    pub embedding_size: usize,
+    /// Share of activations that dropout keeps before the bottleneck, in `(0, 1]`.
+    pub keep_probability: f64,
+    /// Share of the new batch in the running statistics, in `(0, 1]`.
+    pub bn_momentum: f64,
+    /// Model folder whose weights training starts from.
+    pub pretrained_model: Option<PathBuf>,
+
+    /// P: identities sampled a round.
+    pub people_per_batch: usize,
+    /// K: images of each, at most.
+    pub images_per_person: usize,
+    /// Which triplets a round trains on.
+    pub rule: Rule,
+    /// Which of a pair's admissible negatives is taken.
+    pub negative: NegativeChoice,
+    /// With `batch-hard`: only triplets that violate the margin.
+    pub only_violating: bool,
+    /// Most triplets that `batch-all` may collect in a round.
+    pub max_triplets: usize,
+    /// Triplet margin, in squared L2.
+    pub margin: f32,
+    /// Batch-norm statistics while mining.
+    pub mining_mode: MiningMode,
+    /// Fate of unused triplets at an epoch's end.
+    pub leftover: Leftover,
+    /// Rounds in a row without a triplet that end the run.
+    pub max_empty_rounds: u32,
+
+    /// Images of a training step: three times its triplets.
+    pub batch_size: usize,
+    /// Optimizer steps of an epoch, exactly.
+    pub epoch_size: u64,
+    /// Epochs.
+    pub max_nrof_epochs: u64,
+    /// Update rule.
+    pub optimizer: OptimizerKind,
+    /// Adam's epsilon.
+    pub adam_epsilon: f64,
+    /// L2 decay of convolution and linear weights.
+    pub weight_decay: f64,
+    /// Learning rate; zero or negative reads the schedule file.
+    pub learning_rate: f64,
+    /// Epochs between two decays of the rate.
+    pub learning_rate_decay_epochs: u64,
+    /// Factor of each decay.
+    pub learning_rate_decay_factor: f64,
+    /// Lines `epoch: rate`.
+    pub learning_rate_schedule_file: PathBuf,
+    /// Decay of the weights' moving average, in `[0, 1)`.
+    pub moving_average_decay: f64,
+
+    /// Root of the LFW images; `None` scores nothing (or, on synthetic data, unseen identities).
+    pub lfw_dir: Option<PathBuf>,
+    /// Pairs file.
+    pub lfw_pairs: PathBuf,
+    /// Folds of the scoring protocol.
+    pub lfw_nrof_folds: usize,
+    /// Score only these folds of the pairs file, counted from 1.
+    pub lfw_folds: Option<Vec<usize>>,
+    /// Score the pairs whose images exist; the result is then not LFW.
+    pub allow_missing: bool,
+
+    /// Seed of every random draw.
+    pub seed: u64,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Share of the device's memory that may be used, in `(0, 1]`.
+    pub gpu_memory_fraction: f64,
+    /// Threads that decode images.
+    pub loader_threads: usize,
+    /// Parent of the run's log folder.
+    pub logs_base_dir: PathBuf,
+    /// Parent of the run's model folder.
+    pub models_base_dir: PathBuf,
+    /// Steps between checkpoints within an epoch; there is one at each epoch's end anyway.
+    pub checkpoint_every: Option<u64>,
+}
+
+impl TrainConfig {
+    /// The reference script's defaults (davidsandberg/facenet `train_tripletloss.py`).
+    pub fn reference(data_dir: PathBuf) -> Self {
+        let miner = MinerConfig::default();
+        let limits = DecodeLimits::default();
+        Self {
+            data_dir: Some(data_dir),
+            synthetic_identities: 0,
+            synthetic_images: 0,
+            synthetic_test_identities: 0,
+            train_people: None,
+            exclude_people: None,
+            max_bad_share: 0.01,
+            max_image_side: limits.max_side,
+            max_image_mib: limits.max_bytes >> 20,
+            centre_crop: None,
+            resize: None,
+            standardisation: Standardisation::PerImage,
+            image_size: 160,
+            random_crop: false,
+            random_flip: false,
+            random_rotate: false,
+            model_def: Architecture::InceptionResnetV1,
+            embedding_size: 128,
+            keep_probability: 1.0,
+            bn_momentum: 0.1,
+            pretrained_model: None,
+            people_per_batch: 45,
+            images_per_person: 40,
+            rule: miner.rule,
+            negative: miner.negative,
+            only_violating: miner.only_violating,
+            max_triplets: miner.max_triplets,
+            margin: miner.margin,
+            mining_mode: MiningMode::Eval,
+            leftover: Leftover::Drop,
+            max_empty_rounds: 10,
+            batch_size: 90,
+            epoch_size: 1000,
+            max_nrof_epochs: 500,
+            optimizer: OptimizerKind::Adagrad,
+            adam_epsilon: 0.1,
+            weight_decay: 0.0,
+            learning_rate: 0.1,
+            learning_rate_decay_epochs: 100,
+            learning_rate_decay_factor: 1.0,
+            learning_rate_schedule_file: PathBuf::from("data/learning_rate_schedule.txt"),
+            moving_average_decay: 0.9999,
+            lfw_dir: None,
+            lfw_pairs: PathBuf::from("data/pairs.txt"),
+            lfw_nrof_folds: 10,
+            lfw_folds: None,
+            allow_missing: false,
+            seed: 666,
+            device: "cpu".to_owned(),
+            gpu_memory_fraction: 1.0,
+            loader_threads: 4,
+            logs_base_dir: PathBuf::from("~/logs/facenet"),
+            models_base_dir: PathBuf::from("~/models/facenet"),
+            checkpoint_every: None,
+        }
+    }
+
+    /// A run of about two minutes on two cores: synthetic identities, the small network.
+    pub fn demo() -> Self {
+        Self {
+            data_dir: None,
+            synthetic_identities: 400,
+            synthetic_images: 12,
+            synthetic_test_identities: 200,
+            image_size: 48,
+            random_flip: true,
+            model_def: Architecture::MobileFaceNet,
+            people_per_batch: 60,
+            images_per_person: 5,
+            epoch_size: 30,
+            max_nrof_epochs: 5,
+            optimizer: OptimizerKind::Adam,
+            adam_epsilon: 1e-3,
+            learning_rate: 3e-3,
+            moving_average_decay: 0.95,
+            logs_base_dir: PathBuf::from("logs"),
+            models_base_dir: PathBuf::from("models"),
+            ..Self::reference(PathBuf::new())
+        }
+    }
+
+    /// Every value under its flag's name, by name: `arguments.txt`, and what the demo prints.
+    pub fn arguments(&self) -> Vec<(String, String)> {
+        let value = serde_json::to_value(self).expect("a record of plain fields is JSON");
+        let fields = value.as_object().expect("a struct is a JSON object");
+        fields
+            .iter()
+            .map(|(name, value)| (name.clone(), plain(value)))
+            .collect()
+    }
+
+    /// Names of the fields in which `other` differs from `self`, for messages.
+    pub fn differences(&self, other: &Self) -> Vec<String> {
+        let theirs = other.arguments();
+        let pairs = self.arguments().into_iter().zip(theirs);
+        pairs
+            .filter(|(a, b)| a != b)
+            .map(|((name, a), (_, b))| format!("{name}: {a} → {b}"))
+            .collect()
+    }
+
+    /// Refuses values and combinations that cannot train, before any work is done.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] naming the flag, what was found and what to give instead.
+    pub fn validate(&self) -> Result<(), TrainError> {
+        crate::validate::check(self)
+    }
+
+    /// The preprocessing recipe.
+    pub fn recipe(&self) -> Recipe {
+        Recipe {
+            centre_crop: self.centre_crop,
+            resize: self.resize,
+            standardisation: self.standardisation,
+        }
+    }
+
+    /// The training-time augmentation.
+    pub fn augment(&self) -> Augment {
+        Augment {
+            random_crop: self.random_crop,
+            random_flip: self.random_flip,
+            max_rotation_degrees: if self.random_rotate {
+                MAX_ROTATION_DEGREES
+            } else {
+                0.0
+            },
+        }
+    }
+
+    /// The bounds on one image.
+    pub fn decode_limits(&self) -> DecodeLimits {
+        DecodeLimits {
+            max_side: self.max_image_side,
+            max_bytes: self.max_image_mib << 20,
+        }
+    }
+
+    /// The network.
+    pub fn model(&self) -> ModelConfig {
+        ModelConfig {
+            architecture: self.model_def,
+            image_size: self.image_size,
+            embedding_size: self.embedding_size,
+            bn_momentum: self.bn_momentum,
+            bn_eps: BATCH_NORM_EPS,
+            keep_probability: self.keep_probability,
+        }
+    }
+
+    /// The mining rule.
+    pub fn miner(&self) -> MinerConfig {
+        MinerConfig {
+            rule: self.rule,
+            margin: self.margin,
+            negative: self.negative,
+            only_violating: self.only_violating,
+            max_triplets: self.max_triplets,
+        }
+    }
+
+    /// The update rule.
+    pub fn optimizer(&self) -> OptimizerConfig {
+        OptimizerConfig {
+            kind: self.optimizer,
+            adam_epsilon: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+        }
+    }
+}
+
+/// A value as a user would type it.
+fn plain(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => "none".to_owned(),
+        other => other.to_string(),
+    }
+}

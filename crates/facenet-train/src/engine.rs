@@ -1,0 +1,232 @@
+//! The training loop: rounds of sampling, embedding and mining, steps on their triplets, and at
+//! each epoch's end a score and a checkpoint.
+
+use std::time::Instant;
+
+use facenet_lfw::Report;
+use facenet_miner::{Draw, Embeddings, Mined};
+use facenet_model::{Mode, Model};
+
+use crate::config::{Leftover, MiningMode};
+use crate::ema::Ema;
+use crate::embedder::{Rows, embed_pictures, reference_mining_mode};
+use crate::error::TrainError;
+use crate::feed::{Pass, Purpose};
+use crate::observer::{Event, Observer, Stage};
+use crate::optimizer::Optimizer;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::schedule::RateAt;
+use crate::scoring::ScoringSet;
+use crate::statistics::settle_statistics;
+use crate::step::{Stepped, train_step};
+
+/// A run between two steps: what is in memory, opened and checked.
+pub(crate) struct Engine {
+    pub(crate) progress: Progress,
+    pub(crate) plan: Plan,
+    pub(crate) model: Model,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) ema: Ema,
+    pub(crate) scoring: Option<ScoringSet>,
+    pub(crate) record: Record,
+    pub(crate) last_loss: Option<f64>,
+    pub(crate) last: Option<Last>,
+}
+
+/// The scores of the last epoch's end.
+#[derive(Default)]
+pub(crate) struct Last {
+    pub(crate) raw: Option<Report>,
+    pub(crate) ema: Option<Report>,
+}
+
+impl Engine {
+    /// Runs to the last step; true when the schedule file ended the run before.
+    ///
+    /// # Errors
+    /// Whatever stops a run: bad data, divergence, starvation, a full disk.
+    pub(crate) fn run(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        if self.progress.step == 0 {
+            let before = self.score(false, observer)?;
+            self.progress.accuracy_before = before.map(|report| report.accuracy_mean);
+        }
+        while !self.progress.is_done() {
+            let RateAt::Rate(rate) = self
+                .plan
+                .schedule
+                .at(self.progress.epoch(), self.progress.step)
+            else {
+                observer.event(&Event::Note("the schedule file ends the run here"));
+                return Ok(true);
+            };
+            if self.progress.pending.is_empty() {
+                self.mine_round(observer)?;
+            } else {
+                self.step(rate, observer)?;
+                self.after_step(observer)?;
+            }
+        }
+        Ok(false)
+    }
+
+    /// Samples, embeds and mines one round; its triplets become the pending ones.
+    fn mine_round(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let (epoch, round) = (self.progress.epoch(), self.progress.round);
+        let rows = self.embed_round(observer)?;
+        self.plan
+            .feed
+            .news()
+            .iter()
+            .for_each(|news| observer.event(&Event::Warning(news)));
+        let mined = self.mine(&rows)?;
+        self.progress.round += 1;
+        let triplets = mined.triplets.iter();
+        self.progress.pending = triplets
+            .map(|t| [t.anchor, t.positive, t.negative].map(|row| rows.ids[row as usize]))
+            .collect();
+        let seconds = began.elapsed().as_secs_f64();
+        self.record
+            .mined(self.progress.step, &mined.statistics, seconds)?;
+        observer.event(&Event::Mined {
+            epoch,
+            round,
+            images: rows.ids.len(),
+            triplets: self.progress.pending.len(),
+            statistics: &mined.statistics,
+            seconds,
+        });
+        self.count_empty_rounds()
+    }
+
+    /// Embeds the round's images, with running statistics that fit the weights.
+    fn embed_round(&mut self, observer: &mut dyn Observer) -> Result<Rows, TrainError> {
+        let config = &self.progress.config;
+        let (epoch, round) = (self.progress.epoch(), self.progress.round);
+        let ids = self.plan.round_images(round);
+        let pass = Pass {
+            purpose: Purpose::Mine,
+            epoch,
+            step: round,
+            ids: &ids,
+            batch: config.batch_size,
+        };
+        let mode = match config.mining_mode {
+            MiningMode::Eval => Mode::Eval,
+            MiningMode::Train => {
+                reference_mining_mode(config.seed, epoch, round, config.keep_probability)
+            }
+        };
+        if config.mining_mode == MiningMode::Eval {
+            settle_statistics(&self.model, &self.plan.feed, &pass)?;
+        }
+        embed_pictures(
+            &self.model,
+            &self.plan.feed,
+            &pass,
+            &mode,
+            Stage::Mine,
+            observer,
+        )
+    }
+
+    /// Mines triplets among the rows, in the seeded order that training takes them in.
+    fn mine(&self, rows: &Rows) -> Result<Mined, TrainError> {
+        let labels: Vec<_> = rows.ids.iter().map(|id| id.identity).collect();
+        let draw = Draw {
+            seed: self.progress.config.seed,
+            epoch: self.progress.epoch(),
+            step: self.progress.round,
+        };
+        let embeddings = Embeddings::new(&rows.values, rows.dim)?;
+        let mut mined = self.plan.miner.mine(embeddings, &labels, draw)?;
+        if mined.statistics.masked_rows > 0 {
+            return Err(TrainError::diverged(
+                self.progress.step,
+                format!("{} embeddings are not finite", mined.statistics.masked_rows),
+            ));
+        }
+        mined.shuffle(draw);
+        Ok(mined)
+    }
+
+    /// Ends the run after too many rounds in a row without a triplet.
+    fn count_empty_rounds(&mut self) -> Result<(), TrainError> {
+        if !self.progress.pending.is_empty() {
+            self.progress.empty_rounds = 0;
+            return Ok(());
+        }
+        self.progress.empty_rounds += 1;
+        if self.progress.empty_rounds < self.progress.config.max_empty_rounds {
+            return Ok(());
+        }
+        Err(TrainError::starved(
+            self.progress.step,
+            self.progress.empty_rounds,
+            self.progress.config.rule.to_string(),
+            self.last_loss,
+        ))
+    }
+
+    /// One optimizer step on the next triplets.
+    fn step(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let began = Instant::now();
+        let (epoch, step_in_epoch) = (self.progress.epoch(), self.progress.step_in_epoch());
+        let triplets = self.progress.take_batch();
+        let made = train_step(
+            &self.model,
+            &mut self.optimizer,
+            &self.plan.feed,
+            &self.progress,
+            &triplets,
+            rate,
+        )?;
+        let Some(made) = made else { return Ok(()) };
+        self.progress.step += 1;
+        self.progress.images += made.images as u64;
+        self.ema
+            .update(&self.model.state(), Some(self.progress.step - 1))?;
+        self.last_loss = Some(made.loss);
+        self.tell_step(&made, (epoch, step_in_epoch), rate, began, observer)
+    }
+
+    fn tell_step(
+        &mut self,
+        made: &Stepped,
+        (epoch, step_in_epoch): (u64, u64),
+        rate: f64,
+        began: Instant,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        self.record.stepped(self.progress.step, made, rate)?;
+        observer.event(&Event::Stepped {
+            epoch,
+            step_in_epoch: step_in_epoch + 1,
+            epoch_size: self.progress.config.epoch_size,
+            step: self.progress.step,
+            total_steps: self.progress.total_steps(),
+            loss: made.loss,
+            rate,
+            images: made.images,
+            seconds: began.elapsed().as_secs_f64(),
+        });
+        Ok(())
+    }
+
+    /// Scores and saves where an epoch ends or a checkpoint is due.
+    fn after_step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let config = &self.progress.config;
+        if self.progress.step_in_epoch() == 0 {
+            if config.leftover == Leftover::Drop {
+                self.progress.pending.clear();
+            }
+            return self.end_epoch(observer);
+        }
+        match config.checkpoint_every {
+            Some(every) if self.progress.step.is_multiple_of(every) => self.save(observer),
+            _ => Ok(()),
+        }
+    }
+}

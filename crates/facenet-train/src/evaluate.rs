@@ -1,0 +1,241 @@
+//! Using a saved model: scoring it, and embedding images with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use facenet_dataset::{DecodeLimits, Folder, Pictures, Recipe};
+use facenet_lfw::Report;
+use facenet_model::{Mode, Model, load_model};
+
+use crate::device::open_device;
+use crate::embedder::{Rows, embed_pictures};
+use crate::embeddings_file::Stored;
+use crate::error::TrainError;
+use crate::feed::{Feed, Pass, Purpose};
+use crate::observer::{Observer, Stage};
+use crate::saved::{SavedModel, saved_model};
+use crate::scoring::{PairsSource, Protocol, ScoringSet};
+use crate::source::Files;
+
+/// A saved model and how it is to be fed.
+#[derive(Clone, Debug)]
+pub struct ModelSource {
+    /// Model folder.
+    pub model: PathBuf,
+    /// Recipe to use instead of the model's own.
+    pub recipe: Option<Recipe>,
+    /// Permit a recipe other than the model's own.
+    pub allow_recipe_mismatch: bool,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Threads that decode images.
+    pub loader_threads: usize,
+    /// Images a forward pass.
+    pub batch_size: usize,
+    /// Bounds on one image.
+    pub limits: DecodeLimits,
+}
+
+impl ModelSource {
+    /// Pictures as the model takes them; more than `max_bad_share` unreadable ones are refused.
+    fn feed(
+        &self,
+        pictures: Arc<dyn Pictures>,
+        recipe: Recipe,
+        model: &Model,
+        max_bad_share: f64,
+    ) -> Result<Feed, TrainError> {
+        let side = model.config().image_size;
+        Feed::plain(pictures, recipe, side, self.loader_threads, max_bad_share)
+    }
+}
+
+/// A score.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The figures.
+    pub report: Report,
+    /// Pairs left out for want of an image; above 0 the result is not LFW's.
+    pub missing: usize,
+}
+
+/// Embeddings of images, with the images that could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Embedded {
+    /// `[paths.len(), dim]`, row-major unit rows.
+    pub rows: Vec<f32>,
+    /// Numbers of an embedding.
+    pub dim: usize,
+    /// The image of each row, as it was found.
+    pub paths: Vec<String>,
+    /// Images without a row, and why.
+    pub skipped: Vec<(PathBuf, String)>,
+}
+
+/// Scores a saved model on pairs of images.
+///
+/// # Errors
+/// [`TrainError::Model`] for a folder that is no model, [`TrainError::Config`] for a recipe
+/// that is not the model's, and whatever is wrong with pairs or images.
+pub fn evaluate(
+    source: &ModelSource,
+    pairs: &PairsSource,
+    protocol: &Protocol,
+    observer: &mut dyn Observer,
+) -> Result<Evaluation, TrainError> {
+    let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits)?;
+    let (model, recipe) = open(source)?;
+    let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
+    let report = score(&model, &feed, &set, source.batch_size, observer)?;
+    Ok(Evaluation {
+        report,
+        missing: set.missing,
+    })
+}
+
+/// Scores `model` on a set; its pictures go through `feed` as they are.
+pub(crate) fn score(
+    model: &Model,
+    feed: &Feed,
+    set: &ScoringSet,
+    batch: usize,
+    observer: &mut dyn Observer,
+) -> Result<Report, TrainError> {
+    let mut embed = |purpose| -> Result<Rows, TrainError> {
+        let pass = Pass {
+            purpose,
+            epoch: 0,
+            step: 0,
+            ids: &set.ids,
+            batch,
+        };
+        embed_pictures(model, feed, &pass, &Mode::Eval, Stage::Score, observer)
+    };
+    let rows = embed(Purpose::Score)?;
+    let mirrored = if set.wants_mirrored() {
+        Some(embed(Purpose::ScoreMirrored)?)
+    } else {
+        None
+    };
+    set.score(
+        &rows.values,
+        mirrored.as_ref().map(|rows| rows.values.as_slice()),
+        rows.dim,
+    )
+}
+
+/// Scores stored embeddings: rows `2i` and `2i + 1` with `issame`, or rows by path and a pairs
+/// file.
+///
+/// # Errors
+/// [`TrainError::Data`] where the file holds neither, or lacks an image that the pairs name.
+pub fn evaluate_embeddings(
+    file: &Path,
+    pairs: Option<&PairsSource>,
+    protocol: &Protocol,
+) -> Result<Evaluation, TrainError> {
+    Stored::read(file)?.evaluate(pairs, protocol)
+}
+
+/// Embeds image files, and all images of folders, in the order given and by name below.
+///
+/// An unreadable image is skipped and listed.
+///
+/// # Errors
+/// As [`evaluate`], and [`TrainError::Data`] where not one image could be read.
+pub fn embed(
+    source: &ModelSource,
+    images: &[PathBuf],
+    observer: &mut dyn Observer,
+) -> Result<Embedded, TrainError> {
+    let (model, recipe) = open(source)?;
+    let (paths, mut skipped) = list(images, &source.limits)?;
+    let files = Files {
+        paths,
+        limits: source.limits,
+    };
+    let ids = files.ids();
+    let pictures = Arc::new(files);
+    let feed = source.feed(pictures.clone(), recipe, &model, 1.0)?;
+    let pass = Pass {
+        purpose: Purpose::Score,
+        epoch: 0,
+        step: 0,
+        ids: &ids,
+        batch: source.batch_size,
+    };
+    let rows = embed_pictures(&model, &feed, &pass, &Mode::Eval, Stage::Embed, observer)?;
+    skipped.extend(feed.quarantined());
+    if rows.ids.is_empty() {
+        return Err(TrainError::Data {
+            path: images.first().cloned().unwrap_or_default(),
+            what: "not one readable image".to_owned(),
+            remedy: "give JPEG, PNG, PGM, PPM or WebP files, or folders of them".to_owned(),
+        });
+    }
+    let path =
+        |id: &facenet_dataset::ImageId| pictures.paths[id.image as usize].display().to_string();
+    let paths = rows.ids.iter().map(path).collect();
+    Ok(Embedded {
+        rows: rows.values,
+        dim: rows.dim,
+        paths,
+        skipped,
+    })
+}
+
+/// Opens the model and settles its recipe.
+fn open(source: &ModelSource) -> Result<(Model, Recipe), TrainError> {
+    let device = open_device(&source.device)?;
+    let SavedModel { recipe: own, .. } = saved_model(&source.model)?;
+    let recipe = match &source.recipe {
+        Some(wanted) if *wanted != own && !source.allow_recipe_mismatch => {
+            return Err(TrainError::config("--recipe", mismatch(&own, wanted)));
+        }
+        Some(wanted) => wanted.clone(),
+        None => own,
+    };
+    let (model, _, report) = load_model(&source.model, &device)?;
+    if !report.tolerated.is_empty() {
+        tracing::warn!(
+            "ignored tensors of no use here: {}",
+            report.tolerated.join(", ")
+        );
+    }
+    Ok((model, recipe))
+}
+
+fn mismatch(own: &Recipe, wanted: &Recipe) -> String {
+    format!(
+        "the model was trained with {own:?}, found {wanted:?}; drop the flag, or give \
+         --allow-recipe-mismatch if you mean it"
+    )
+}
+
+/// Files in the order given, folders replaced by the images below them.
+fn list(
+    images: &[PathBuf],
+    limits: &DecodeLimits,
+) -> Result<(Vec<PathBuf>, Vec<(PathBuf, String)>), TrainError> {
+    let (mut paths, mut skipped) = (Vec::new(), Vec::new());
+    for image in images {
+        if !image.is_dir() {
+            paths.push(image.clone());
+            continue;
+        }
+        let folder = Folder::scan(image, limits)?;
+        skipped.extend(
+            folder
+                .skipped
+                .into_iter()
+                .map(|file| (file.path, file.reason.to_string())),
+        );
+        paths.extend(
+            folder
+                .identities
+                .into_iter()
+                .flat_map(|identity| identity.images),
+        );
+    }
+    Ok((paths, skipped))
+}

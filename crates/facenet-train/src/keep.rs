@@ -1,0 +1,170 @@
+//! Scoring a run and saving it: the part of the engine that looks back.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use candle_core::Tensor;
+use facenet_lfw::Report;
+use facenet_model::{FORMAT, SavedConfig, model_files, save_model};
+use serde_json::json;
+
+use crate::card::model_card;
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Engine, Last};
+use crate::error::TrainError;
+use crate::evaluate::score;
+use crate::feed::{Feed, Pass, Purpose};
+use crate::observer::{Event, Observer};
+use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
+use crate::statistics::settle_statistics;
+
+impl Engine {
+    /// Scores the weights, or their moving average, and logs it; `None` where nothing is scored.
+    ///
+    /// Running statistics that are too young are recalibrated first; those of the weights then
+    /// stay so.
+    pub(crate) fn score(
+        &mut self,
+        is_ema: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Report>, TrainError> {
+        if self.scoring.is_none() {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        let raw = if is_ema {
+            Some(copied(&self.model.state())?)
+        } else {
+            None
+        };
+        if is_ema {
+            self.model.set_state(self.ema.shadow())?;
+        }
+        let report = self.score_present(observer);
+        if let Some(raw) = raw {
+            self.model.set_state(&raw)?;
+        }
+        let report = report?;
+        let seconds = began.elapsed().as_secs_f64();
+        let step = self.progress.step;
+        self.record.scored(step, &report, is_ema, seconds)?;
+        let missing = self.scoring.as_ref().map_or(0, |set| set.missing);
+        observer.event(&Event::Scored {
+            step,
+            is_ema,
+            missing,
+            report: &report,
+            seconds,
+        });
+        Ok(Some(report))
+    }
+
+    /// Scores the model as it stands.
+    fn score_present(&self, observer: &mut dyn Observer) -> Result<Report, TrainError> {
+        let set = self.scoring.as_ref().expect("the caller has looked");
+        let config = &self.progress.config;
+        let ids = self.plan.round_images(self.progress.round);
+        let pass = Pass {
+            purpose: Purpose::Settle,
+            epoch: self.progress.epoch(),
+            step: self.progress.step,
+            ids: &ids,
+            batch: config.batch_size,
+        };
+        settle_statistics(&self.model, &self.plan.feed, &pass)?;
+        let pictures = set.pictures.clone();
+        let threads = config.loader_threads;
+        let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
+        score(&self.model, &feed, set, config.batch_size, observer)
+    }
+
+    /// Scores, notes the best and saves, at the end of an epoch.
+    pub(crate) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let raw = self.score(false, observer)?;
+        let score = match &raw {
+            Some(report) => Some(report.accuracy_mean),
+            None => self.last_loss.map(|loss| -loss),
+        };
+        let is_best = score.is_some_and(|score| self.progress.note_score(score));
+        let ema = self.score(true, observer)?;
+        self.last = Some(Last { raw, ema });
+        self.save(observer)?;
+        if is_best {
+            self.save_model_as(BEST_DIR, false)?;
+        }
+        Ok(())
+    }
+
+    /// Scores and saves what the run has made; a run that ended with an epoch has done so.
+    pub(crate) fn finish(&mut self, observer: &mut dyn Observer) -> Result<Last, TrainError> {
+        if self.progress.step_in_epoch() != 0 || self.last.is_none() {
+            self.end_epoch(observer)?;
+        }
+        self.save_model_as(MODEL_DIR, false)?;
+        self.save_model_as(EMA_DIR, true)?;
+        Ok(self.last.take().unwrap_or_default())
+    }
+
+    /// Writes a checkpoint of the state between two steps.
+    pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.progress.statistics_updates = self.model.updates();
+        let checkpoint = Checkpoint {
+            model: self.model.state(),
+            ema: Some(self.ema.shadow().clone()),
+            optimizer: self.optimizer.state()?,
+            progress: self.progress.clone(),
+        };
+        let card = model_card(&self.progress, false);
+        let config = self.saved_config();
+        let files = model_files(&BTreeMap::new(), &config, &card)?;
+        let extra: Vec<_> = files
+            .iter()
+            .filter(|(name, _)| *name != crate::checkpoint::MODEL_FILE)
+            .map(|(name, bytes)| (*name, bytes.as_slice()))
+            .collect();
+        let path = self.record.save(&checkpoint, &extra)?;
+        observer.event(&Event::Saved { path: &path });
+        Ok(())
+    }
+
+    /// Saves the weights, or their average, as a model folder called `name` in the run's folder.
+    pub(crate) fn save_model_as(&self, name: &str, is_ema: bool) -> Result<(), TrainError> {
+        let state = if is_ema {
+            self.ema.shadow().clone()
+        } else {
+            self.model.state()
+        };
+        let card = model_card(&self.progress, is_ema);
+        let dir = self.record.folder.model_dir().join(name);
+        Ok(save_model(&dir, &state, &self.saved_config(), &card)?)
+    }
+
+    fn saved_config(&self) -> SavedConfig {
+        let progress = &self.progress;
+        SavedConfig {
+            format: FORMAT,
+            model: self.model.config().clone(),
+            recipe: json!(progress.config.recipe()),
+            training: json!({
+                "steps": progress.step,
+                "images": progress.images,
+                "data": progress.data_fingerprint,
+                "rule": progress.config.rule,
+                "margin": progress.config.margin,
+                "optimizer": progress.config.optimizer,
+                "learning_rate": progress.config.learning_rate,
+                "seed": progress.config.seed,
+                "accuracy_before": progress.accuracy_before,
+                "best": progress.best,
+            }),
+        }
+    }
+}
+
+/// The tensors with memory of their own.
+fn copied(state: &BTreeMap<String, Tensor>) -> candle_core::Result<BTreeMap<String, Tensor>> {
+    state
+        .iter()
+        .map(|(name, tensor)| Ok((name.clone(), tensor.copy()?)))
+        .collect()
+}

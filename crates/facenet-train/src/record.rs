@@ -1,0 +1,145 @@
+//! What a run leaves on disk while it goes: text logs, TensorBoard events, checkpoints.
+
+use std::path::{Path, PathBuf};
+
+use facenet_lfw::Report;
+use facenet_miner::Statistics;
+use jiff::Timestamp;
+
+use crate::checkpoint::{Checkpoint, prune, sweep};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::events::EventWriter;
+use crate::progress::Progress;
+use crate::run_folder::{GitRevision, RunFolder, run_name};
+use crate::step::Stepped;
+
+/// Checkpoints kept, besides the best.
+const KEPT: usize = 3;
+
+/// The open logs of a run.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) folder: RunFolder,
+    events: EventWriter,
+}
+
+impl Record {
+    /// Makes the folders of a new run.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] where a base folder cannot be written.
+    pub(crate) fn create(
+        config: &TrainConfig,
+        command_line: &[String],
+    ) -> Result<Self, TrainError> {
+        let name = run_name(&jiff::Zoned::now());
+        let folder = RunFolder::create(&config.logs_base_dir, &config.models_base_dir, &name)?;
+        Self::open(folder, config, command_line)
+    }
+
+    /// Goes on in the folders of a run.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] where they cannot be written.
+    pub(crate) fn reopen(
+        config: &TrainConfig,
+        model_dir: &Path,
+        command_line: &[String],
+    ) -> Result<Self, TrainError> {
+        let name = model_dir.file_name().unwrap_or_default();
+        let log_dir = config.logs_base_dir.join(name);
+        std::fs::create_dir_all(&log_dir)
+            .map_err(|source| TrainError::io(&log_dir, "make the run's log folder", source))?;
+        sweep(model_dir)?;
+        let folder = RunFolder::existing(log_dir, model_dir.to_owned());
+        Self::open(folder, config, command_line)
+    }
+
+    fn open(
+        folder: RunFolder,
+        config: &TrainConfig,
+        command_line: &[String],
+    ) -> Result<Self, TrainError> {
+        folder.write_arguments(&config.arguments())?;
+        let git = std::env::current_dir()
+            .ok()
+            .and_then(|here| GitRevision::of(&here));
+        let version = env!("CARGO_PKG_VERSION");
+        folder.write_revision(&command_line.join(" "), version, git.as_ref())?;
+        let events = EventWriter::create(folder.log_dir(), now())?;
+        Ok(Self { folder, events })
+    }
+
+    pub(crate) fn mined(
+        &mut self,
+        step: u64,
+        statistics: &Statistics,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
+        let values = [
+            ("time/selection", seconds as f32),
+            ("mining/active_share", statistics.active_share as f32),
+        ];
+        self.events.write(now(), step, &values)
+    }
+
+    pub(crate) fn stepped(
+        &mut self,
+        step: u64,
+        made: &Stepped,
+        rate: f64,
+    ) -> Result<(), TrainError> {
+        let values = [
+            ("loss", made.loss as f32),
+            ("learning_rate", rate as f32),
+            ("train/active_share", made.active_share as f32),
+            ("train/d_ap", made.d_ap as f32),
+            ("train/d_an", made.d_an as f32),
+            ("train/gradient_norm", made.gradient_norm as f32),
+        ];
+        self.events.write(now(), step, &values)
+    }
+
+    /// Logs a score; where the validation rate is undefined the text log says NaN.
+    pub(crate) fn scored(
+        &mut self,
+        step: u64,
+        report: &Report,
+        is_ema: bool,
+        seconds: f64,
+    ) -> Result<(), TrainError> {
+        let val = report.val.unwrap_or(f64::NAN);
+        self.folder
+            .append_lfw_result(step, report.accuracy_mean, val, is_ema)?;
+        let tags = if is_ema {
+            ["lfw_ema/accuracy", "lfw_ema/val_rate", "time/lfw_ema"]
+        } else {
+            ["lfw/accuracy", "lfw/val_rate", "time/lfw"]
+        };
+        let values = [report.accuracy_mean as f32, val as f32, seconds as f32];
+        let values: Vec<_> = tags.into_iter().zip(values).collect();
+        self.events.write(now(), step, &values)
+    }
+
+    /// Writes a checkpoint and removes those that are no longer kept.
+    pub(crate) fn save(
+        &mut self,
+        checkpoint: &Checkpoint<Progress>,
+        extra: &[(&str, &[u8])],
+    ) -> Result<PathBuf, TrainError> {
+        let began = std::time::Instant::now();
+        let (step, best) = (checkpoint.progress.step, checkpoint.progress.best);
+        let path = checkpoint.save(self.folder.model_dir(), step, extra)?;
+        prune(self.folder.model_dir(), KEPT, best.map(|best| best.step))?;
+        let seconds = began.elapsed().as_secs_f32();
+        self.events
+            .write(now(), step, &[("time/save_variables", seconds)])?;
+        Ok(path)
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    Timestamp::now().as_millisecond() as f64 / 1000.0
+}

@@ -1,0 +1,297 @@
+//! Starting a run, going on with one, and what it came to.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use candle_core::{DType, Device};
+use facenet_model::{Model, load_model};
+use serde::Serialize;
+
+use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest};
+use crate::config::TrainConfig;
+use crate::device::open_device;
+use crate::ema::Ema;
+use crate::engine::Engine;
+use crate::error::TrainError;
+use crate::observer::{Event, Observer};
+use crate::optimizer::Optimizer;
+use crate::plan::Plan;
+use crate::progress::Progress;
+use crate::record::Record;
+use crate::scoring::ScoringSet;
+use crate::source::{fingerprint, training_pictures};
+
+/// Folder of the weights as trained, in the run's model folder.
+pub const MODEL_DIR: &str = "model";
+/// Folder of the weights' moving average.
+pub const EMA_DIR: &str = "model-ema";
+/// Folder of the weights that scored best.
+pub const BEST_DIR: &str = "best";
+
+/// A new run.
+#[derive(Clone, Debug)]
+pub struct TrainRequest {
+    /// What to do.
+    pub config: TrainConfig,
+    /// The command as typed, for the log.
+    pub command_line: Vec<String>,
+}
+
+/// A run to go on with.
+#[derive(Clone, Debug)]
+pub struct ResumeRequest {
+    /// The run's model folder, or one of its checkpoints.
+    pub dir: PathBuf,
+    /// What may differ from before.
+    pub overrides: ResumeOverrides,
+    /// The command as typed, for the log.
+    pub command_line: Vec<String>,
+}
+
+/// Settings that a resumed run may change: none of them changes a step already made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResumeOverrides {
+    /// Epochs in all.
+    pub max_nrof_epochs: Option<u64>,
+    /// `cpu` or `cuda:N`.
+    pub device: Option<String>,
+    /// Threads that decode images.
+    pub loader_threads: Option<usize>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: Option<u64>,
+}
+
+/// What a run came to: the object that `train --json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outcome {
+    /// `done`, or `stopped` where the schedule file ended the run.
+    pub status: &'static str,
+    /// Optimizer steps of the whole run, an earlier part that was resumed included.
+    pub steps: u64,
+    /// Images that went through a training step.
+    pub images: u64,
+    /// Seconds of this process's part of the run.
+    pub seconds: f64,
+    /// Accuracy before the first step; `None` where nothing is scored.
+    pub accuracy_before: Option<f64>,
+    /// Accuracy of the weights as trained.
+    pub accuracy_after: Option<f64>,
+    /// Accuracy of the weights' moving average.
+    pub ema_accuracy: Option<f64>,
+    /// Validation rate of the weights as trained; `None` where it is undefined.
+    pub val: Option<f64>,
+    /// False accept rate that the validation rate was measured at.
+    pub far: Option<f64>,
+    /// Folder of the saved model.
+    pub model_dir: PathBuf,
+    /// Folder of the logs.
+    pub log_dir: PathBuf,
+}
+
+/// Trains as `request` says. All that can be checked is checked before the first step.
+///
+/// # Errors
+/// [`TrainError::Config`] for what cannot train; whatever is wrong with data, files, device;
+/// [`TrainError::Diverged`] and [`TrainError::Starved`] for a run that came to nothing.
+pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let config = &request.config;
+    config.validate()?;
+    let device = open_device(&config.device)?;
+    note_memory_fraction(config, &device, observer);
+    let scoring = ScoringSet::of(config)?;
+    let pictures = training_pictures(config, observer)?;
+    let fingerprint = fingerprint(&*pictures);
+    let plan = Plan::new(config, pictures)?;
+    let model = first_model(config, &device)?;
+    let engine = Engine {
+        optimizer: Optimizer::new(&config.optimizer()),
+        ema: Ema::new(config.moving_average_decay, &model.state())?,
+        record: Record::create(config, &request.command_line)?,
+        progress: Progress::start(config.clone(), fingerprint),
+        last_loss: None,
+        last: None,
+        plan,
+        model,
+        scoring,
+    };
+    finish(engine, observer)
+}
+
+/// Goes on with a run from its last checkpoint, or from the one named. Every later step is what
+/// it would have been without the stop.
+///
+/// # Errors
+/// As [`train`], and [`TrainError::Checkpoint`] where there is none that is whole, or where the
+/// data set has changed.
+pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let folder = checkpoint_of(&request.dir)?;
+    let stored: Checkpoint<Progress> = Checkpoint::load(&folder, &Device::Cpu)?;
+    let mut progress = stored.progress;
+    request.overrides.apply(&mut progress.config);
+    let config = progress.config.clone();
+    config.validate()?;
+    let device = open_device(&config.device)?;
+    let scoring = ScoringSet::of(&config)?;
+    let pictures = training_pictures(&config, observer)?;
+    check_same_data(
+        &folder,
+        &progress.data_fingerprint,
+        &fingerprint(&*pictures),
+    )?;
+    let plan = Plan::new(&config, pictures)?;
+    let (model, _) = Model::from_tensors(config.model(), stored.model, DType::F32, &device)?;
+    model.set_updates(progress.statistics_updates);
+    let mut ema = Ema::new(config.moving_average_decay, &model.state())?;
+    if let Some(shadow) = &stored.ema {
+        ema.load_shadow(shadow)?;
+    }
+    let mut optimizer = Optimizer::new(&config.optimizer());
+    let parameters = model.parameters();
+    optimizer.load_state(
+        &stored.optimizer,
+        parameters.iter().map(|p| (p.name, p.var)),
+    )?;
+    drop(parameters);
+    let run_dir = folder.parent().unwrap_or(Path::new(".")).to_owned();
+    let record = Record::reopen(&config, &run_dir, &request.command_line)?;
+    let note = format!(
+        "going on from {} after step {}",
+        folder.display(),
+        progress.step
+    );
+    observer.event(&Event::Note(&note));
+    finish(
+        Engine {
+            progress,
+            plan,
+            model,
+            optimizer,
+            ema,
+            scoring,
+            record,
+            last_loss: None,
+            last: None,
+        },
+        observer,
+    )
+}
+
+/// The configuration of the checkpoint that `resume` would take.
+///
+/// # Errors
+/// As [`resume`].
+pub fn stored_config(dir: &Path) -> Result<TrainConfig, TrainError> {
+    let folder = checkpoint_of(dir)?;
+    Ok(Checkpoint::<Progress>::load(&folder, &Device::Cpu)?
+        .progress
+        .config)
+}
+
+impl ResumeOverrides {
+    fn apply(&self, config: &mut TrainConfig) {
+        if let Some(epochs) = self.max_nrof_epochs {
+            config.max_nrof_epochs = epochs;
+        }
+        if let Some(device) = &self.device {
+            config.device.clone_from(device);
+        }
+        if let Some(threads) = self.loader_threads {
+            config.loader_threads = threads;
+        }
+        if self.checkpoint_every.is_some() {
+            config.checkpoint_every = self.checkpoint_every;
+        }
+    }
+}
+
+/// Runs the engine and saves what it made.
+fn finish(mut engine: Engine, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let began = Instant::now();
+    let is_stopped = engine.run(observer)?;
+    let last = engine.finish(observer)?;
+    let report = last.raw.as_ref();
+    Ok(Outcome {
+        status: if is_stopped { "stopped" } else { "done" },
+        steps: engine.progress.step,
+        images: engine.progress.images,
+        seconds: began.elapsed().as_secs_f64(),
+        accuracy_before: engine.progress.accuracy_before,
+        accuracy_after: report.map(|report| report.accuracy_mean),
+        ema_accuracy: last.ema.map(|report| report.accuracy_mean),
+        val: report.and_then(|report| report.val),
+        far: report.and_then(|report| report.far),
+        model_dir: engine.record.folder.model_dir().join(MODEL_DIR),
+        log_dir: engine.record.folder.log_dir().to_owned(),
+    })
+}
+
+/// The model that a new run begins with: drawn from the seed, or a saved one's weights.
+fn first_model(config: &TrainConfig, device: &Device) -> Result<Model, TrainError> {
+    let Some(dir) = &config.pretrained_model else {
+        return Ok(Model::new(config.model(), config.seed, DType::F32, device)?);
+    };
+    let (_, saved, _) = load_model(dir, device)?;
+    let (wanted, found) = (config.model(), &saved.model);
+    let shape = |model: &facenet_model::ModelConfig| {
+        (model.architecture, model.image_size, model.embedding_size)
+    };
+    if shape(&wanted) != shape(found) {
+        let problem = format!(
+            "{} is {} for {} pixels and {} numbers, expected {}, {} and {}; drop the flags that \
+             ask for another",
+            dir.display(),
+            found.architecture,
+            found.image_size,
+            found.embedding_size,
+            wanted.architecture,
+            wanted.image_size,
+            wanted.embedding_size,
+        );
+        return Err(TrainError::config("--pretrained-model", problem));
+    }
+    let tensors = facenet_model::load_tensors(&dir.join(facenet_model::TENSORS_FILE))?;
+    let (model, _) = Model::from_tensors(wanted, tensors, DType::F32, device)?;
+    // Its statistics are those of a trained model: they need no recalibration.
+    model.set_updates(u64::MAX / 2);
+    Ok(model)
+}
+
+/// The checkpoint that `dir` is, or the last one in it.
+fn checkpoint_of(dir: &Path) -> Result<PathBuf, TrainError> {
+    if dir.join(PROGRESS_FILE).is_file() {
+        return Ok(dir.to_owned());
+    }
+    latest(dir)?.ok_or_else(|| {
+        TrainError::checkpoint(
+            dir,
+            "found no checkpoint, expected a run's model folder or a checkpoint-<step> folder",
+            "give the folder that `train` named as its model folder, without /model",
+        )
+    })
+}
+
+fn check_same_data(folder: &Path, expected: &str, found: &str) -> Result<(), TrainError> {
+    if expected == found {
+        return Ok(());
+    }
+    Err(TrainError::checkpoint(
+        folder,
+        format!("the data set has changed: found {found}, expected {expected}"),
+        "restore the data set, or begin a new run with --pretrained-model",
+    ))
+}
+
+/// Says why a memory fraction below 1 cannot act.
+fn note_memory_fraction(config: &TrainConfig, device: &Device, observer: &mut dyn Observer) {
+    if config.gpu_memory_fraction >= 1.0 {
+        return;
+    }
+    let why = if device.is_cpu() {
+        "it is for CUDA devices, and this run is on the CPU"
+    } else {
+        "candle takes device memory as it needs it and offers no limit"
+    };
+    observer.event(&Event::Warning(&format!(
+        "--gpu-memory-fraction does not act: {why}"
+    )));
+}

@@ -1,0 +1,73 @@
+//! What a saved model says of itself.
+
+use std::path::Path;
+
+use facenet_dataset::Recipe;
+use facenet_model::{CONFIG_FILE, ModelConfig, load_config};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+
+/// A saved model's network and the recipe it was trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SavedModel {
+    /// The network.
+    pub model: ModelConfig,
+    /// The preprocessing.
+    pub recipe: Recipe,
+}
+
+/// Reads what the model folder `dir` says of itself, without its weights.
+///
+/// # Errors
+/// [`TrainError::Model`] for a folder that is no model.
+pub fn saved_model(dir: &Path) -> Result<SavedModel, TrainError> {
+    let saved = load_config(dir)?;
+    let recipe = serde_json::from_value(saved.recipe).map_err(|error| {
+        TrainError::checkpoint(
+            &dir.join(CONFIG_FILE),
+            format!("found a recipe of another form ({error})"),
+            "use the version that wrote it, or train again",
+        )
+    })?;
+    Ok(SavedModel {
+        model: saved.model,
+        recipe,
+    })
+}
+
+impl TrainConfig {
+    /// Takes over a saved model's network, sizes and recipe.
+    pub fn take_model(&mut self, saved: &SavedModel) {
+        self.model_def = saved.model.architecture;
+        self.image_size = saved.model.image_size;
+        self.embedding_size = saved.model.embedding_size;
+        self.centre_crop = saved.recipe.centre_crop;
+        self.resize = saved.recipe.resize;
+        self.standardisation = saved.recipe.standardisation;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use facenet_dataset::Standardisation;
+    use facenet_model::Architecture;
+
+    #[test]
+    fn a_run_takes_over_a_models_sizes_and_recipe() {
+        let saved = SavedModel {
+            model: ModelConfig::new(Architecture::InceptionResnetV1, 160, 512),
+            recipe: Recipe {
+                centre_crop: Some(150),
+                resize: Some(160),
+                standardisation: Standardisation::Fixed,
+            },
+        };
+        let mut config = TrainConfig::demo();
+        config.take_model(&saved);
+        assert_eq!(config.recipe(), saved.recipe);
+        assert_eq!((config.image_size, config.embedding_size), (160, 512));
+        assert_eq!(config.model_def, Architecture::InceptionResnetV1);
+    }
+}

@@ -1,0 +1,80 @@
+//! Synthetic identities as a folder of pictures, to see what a data set looks like.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use facenet_dataset::{Rgb8, Synthetic, write_png};
+use facenet_lfw::{PairsConfig, Person, make_pairs};
+use rayon::prelude::*;
+
+use crate::durable::SCRATCH_PREFIX;
+use crate::error::TrainError;
+
+/// Writes `<folder>/<name>/<name>_<number, 4 digits>.png` for every picture, and
+/// `<folder>/pairs.txt`; gives the path of the latter. LFW's names, so that LFW's form of pairs
+/// file serves.
+///
+/// The folder appears complete under its name, or not at all.
+///
+/// # Errors
+/// [`TrainError::Config`] where the folder exists; [`TrainError::Lfw`] where the identities do not
+/// give the pairs; [`TrainError::Io`] where the disk refuses.
+pub fn write_synthetic(
+    people: &Synthetic,
+    pairs: &PairsConfig,
+    folder: &Path,
+) -> Result<PathBuf, TrainError> {
+    if folder.exists() {
+        let problem = format!("{} exists; give a folder that does not", folder.display());
+        return Err(TrainError::config("FOLDER", problem));
+    }
+    let persons: Vec<_> = (0..people.identities)
+        .map(|identity| person(people, identity))
+        .collect();
+    let pairs = make_pairs(&persons, pairs)?;
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)
+        .map_err(|source| TrainError::io(parent, "make this folder", source))?;
+    let scratch = tempfile::Builder::new()
+        .prefix(SCRATCH_PREFIX)
+        .tempdir_in(parent)
+        .map_err(|source| TrainError::io(parent, "make a scratch folder in it", source))?;
+    persons
+        .par_iter()
+        .enumerate()
+        .try_for_each(|(identity, person)| {
+            write_person(people, identity as u32, person, scratch.path())
+        })?;
+    pairs.write(&scratch.path().join("pairs.txt"))?;
+    let scratch = scratch.keep();
+    fs::rename(&scratch, folder)
+        .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
+    Ok(folder.join("pairs.txt"))
+}
+
+fn person(people: &Synthetic, identity: u32) -> Person {
+    let name = format!("synth_{:05}", people.first_identity + identity);
+    let files = (1..=people.images_per_identity)
+        .map(|number| format!("{name}_{number:04}.png"))
+        .collect();
+    Person { name, files }
+}
+
+fn write_person(
+    people: &Synthetic,
+    identity: u32,
+    person: &Person,
+    root: &Path,
+) -> Result<(), TrainError> {
+    let folder = root.join(&person.name);
+    fs::create_dir(&folder)
+        .map_err(|source| TrainError::io(&folder, "make this folder", source))?;
+    for (index, file) in person.files.iter().enumerate() {
+        let picture: Rgb8 = people.render(identity, index as u32);
+        write_png(&folder.join(file), &picture)?;
+    }
+    Ok(())
+}

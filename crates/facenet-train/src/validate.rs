@@ -1,0 +1,260 @@
+//! Checks of a [`TrainConfig`] that need neither files nor a model.
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+
+/// A flag, whether its value is fine, and what is expected and to be done otherwise.
+type Check = (&'static str, bool, String);
+
+/// Returns the first check that fails as an error.
+pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
+    let groups = [sizes(config), shares(config), rates(config), data(config)];
+    let failed = groups.into_iter().flatten().find(|(_, holds, _)| !holds);
+    failed.map_or(Ok(()), |(flag, _, problem)| {
+        Err(TrainError::config(flag, problem))
+    })
+}
+
+fn sizes(config: &TrainConfig) -> Vec<Check> {
+    let batch = config.batch_size;
+    let least = |value: usize, least: usize| format!("found {value}, expected at least {least}");
+    vec![
+        (
+            "--batch-size",
+            batch >= 3 && batch.is_multiple_of(3),
+            format!(
+                "found {batch}, expected a multiple of 3 (anchor, positive, negative); \
+                 give {} or {}",
+                (batch / 3 * 3).max(3),
+                batch / 3 * 3 + 3
+            ),
+        ),
+        (
+            "--people-per-batch",
+            config.people_per_batch >= 2,
+            least(config.people_per_batch, 2),
+        ),
+        (
+            "--images-per-person",
+            config.images_per_person >= 2,
+            least(config.images_per_person, 2),
+        ),
+        (
+            "--epoch-size",
+            config.epoch_size >= 1,
+            least(config.epoch_size as usize, 1),
+        ),
+        (
+            "--max-nrof-epochs",
+            config.max_nrof_epochs >= 1,
+            least(config.max_nrof_epochs as usize, 1),
+        ),
+        (
+            "--embedding-size",
+            config.embedding_size >= 1,
+            least(config.embedding_size, 1),
+        ),
+        (
+            "--lfw-nrof-folds",
+            config.lfw_nrof_folds >= 2,
+            least(config.lfw_nrof_folds, 2),
+        ),
+        (
+            "--max-empty-rounds",
+            config.max_empty_rounds >= 1,
+            least(0, 1),
+        ),
+        (
+            "--checkpoint-every",
+            config.checkpoint_every != Some(0),
+            least(0, 1),
+        ),
+        ("--loader-threads", config.loader_threads >= 1, least(0, 1)),
+        ("--centre-crop", config.centre_crop != Some(0), least(0, 1)),
+        ("--resize", config.resize != Some(0), least(0, 1)),
+        (
+            "--random-crop",
+            !config.random_crop
+                || config
+                    .resize
+                    .is_none_or(|r| r as usize >= config.image_size),
+            format!(
+                "cannot cut {0} x {0} pixels out of images resized to {1}; raise --resize above \
+                 --image-size or drop --random-crop",
+                config.image_size,
+                config.resize.unwrap_or(0)
+            ),
+        ),
+    ]
+}
+
+fn shares(config: &TrainConfig) -> Vec<Check> {
+    let share = |value: f64| format!("found {value}, expected a share above 0 and up to 1");
+    let positive_share = |value: f64| value > 0.0 && value <= 1.0;
+    vec![
+        (
+            "--keep-probability",
+            positive_share(config.keep_probability),
+            share(config.keep_probability),
+        ),
+        (
+            "--bn-momentum",
+            positive_share(config.bn_momentum),
+            share(config.bn_momentum),
+        ),
+        (
+            "--gpu-memory-fraction",
+            positive_share(config.gpu_memory_fraction),
+            share(config.gpu_memory_fraction),
+        ),
+        (
+            "--moving-average-decay",
+            (0.0..1.0).contains(&config.moving_average_decay),
+            format!(
+                "found {}, expected at least 0 and below 1",
+                config.moving_average_decay
+            ),
+        ),
+        (
+            "--max-bad-share",
+            (0.0..=1.0).contains(&config.max_bad_share),
+            format!("found {}, expected from 0 to 1", config.max_bad_share),
+        ),
+    ]
+}
+
+fn rates(config: &TrainConfig) -> Vec<Check> {
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    let above_zero = |value: f64| format!("found {value}, expected a finite number above 0");
+    vec![
+        (
+            "--margin",
+            positive(f64::from(config.margin)),
+            above_zero(f64::from(config.margin)),
+        ),
+        (
+            "--adam-epsilon",
+            positive(config.adam_epsilon),
+            above_zero(config.adam_epsilon),
+        ),
+        (
+            "--learning-rate",
+            config.learning_rate.is_finite(),
+            format!("found {}, expected a finite number", config.learning_rate),
+        ),
+        (
+            "--learning-rate-decay-epochs",
+            config.learning_rate_decay_epochs >= 1,
+            "found 0, expected at least 1; a factor of 1 means no decay".to_owned(),
+        ),
+        (
+            "--learning-rate-decay-factor",
+            positive(config.learning_rate_decay_factor),
+            above_zero(config.learning_rate_decay_factor),
+        ),
+        (
+            "--weight-decay",
+            config.weight_decay.is_finite() && config.weight_decay >= 0.0,
+            format!("found {}, expected 0 or more", config.weight_decay),
+        ),
+    ]
+}
+
+fn data(config: &TrainConfig) -> Vec<Check> {
+    let synthetic = config.data_dir.is_none();
+    vec![
+        (
+            "--synthetic-identities",
+            !synthetic || config.synthetic_identities >= 2,
+            format!("found {}, expected at least 2", config.synthetic_identities),
+        ),
+        (
+            "--synthetic-images",
+            !synthetic || config.synthetic_images >= 2,
+            format!("found {}, expected at least 2", config.synthetic_images),
+        ),
+        (
+            "--train-people",
+            !synthetic || (config.train_people.is_none() && config.exclude_people.is_none()),
+            "names people, but there is no --data-dir to find them in; give one".to_owned(),
+        ),
+        (
+            "--lfw-folds",
+            config
+                .lfw_folds
+                .as_ref()
+                .is_none_or(|folds| !folds.is_empty() && !folds.contains(&0)),
+            "folds are counted from 1; give for example --lfw-folds 9,10".to_owned(),
+        ),
+        (
+            "--lfw-folds",
+            config.lfw_folds.is_none() || config.lfw_dir.is_some(),
+            "there is no --lfw-dir to take folds from; give one".to_owned(),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_refused(change: impl FnOnce(&mut TrainConfig), expected: &str) {
+        let mut config = TrainConfig::demo();
+        change(&mut config);
+        let message = config
+            .validate()
+            .expect_err("this cannot train")
+            .to_string();
+        assert!(message.contains(expected), "{message:?} lacks {expected:?}");
+    }
+
+    #[test]
+    fn presets_pass() {
+        TrainConfig::demo().validate().expect("the demo trains");
+        TrainConfig::reference("data".into())
+            .validate()
+            .expect("the reference trains");
+    }
+
+    #[test]
+    fn a_batch_holds_whole_triplets() {
+        check_refused(
+            |c| c.batch_size = 91,
+            "--batch-size: found 91, expected a multiple of 3",
+        );
+        check_refused(|c| c.batch_size = 91, "give 90 or 93");
+        check_refused(|c| c.batch_size = 0, "give 3 or 3");
+    }
+
+    #[test]
+    fn a_triplet_needs_two_people_and_two_images() {
+        check_refused(|c| c.people_per_batch = 1, "--people-per-batch: found 1");
+        check_refused(|c| c.images_per_person = 1, "--images-per-person: found 1");
+    }
+
+    #[test]
+    fn numbers_are_finite_and_in_range() {
+        check_refused(|c| c.margin = f32::NAN, "--margin");
+        check_refused(|c| c.keep_probability = 0.0, "--keep-probability");
+        check_refused(|c| c.moving_average_decay = 1.0, "--moving-average-decay");
+        check_refused(|c| c.learning_rate = f64::INFINITY, "--learning-rate");
+        check_refused(|c| c.bn_momentum = 1.5, "--bn-momentum");
+    }
+
+    #[test]
+    fn combinations_without_sense_are_refused() {
+        check_refused(
+            |c| c.train_people = Some("people.txt:1-8".to_owned()),
+            "--data-dir",
+        );
+        check_refused(|c| c.lfw_folds = Some(vec![1]), "--lfw-dir");
+        check_refused(
+            |c| {
+                c.random_crop = true;
+                c.resize = Some(40);
+            },
+            "cannot cut 48 x 48 pixels out of images resized to 40",
+        );
+    }
+}
