@@ -87,13 +87,18 @@ impl ModelConfig {
     /// [`ModelError::Config`] naming the value found and what is expected.
     pub fn validate(&self) -> Result<(), ModelError> {
         let side = self.image_size;
-        let size_fits = match self.architecture {
-            Architecture::InceptionResnetV1 => side >= SMALLEST_INCEPTION,
-            Architecture::MobileFaceNet => side >= 16 && side.is_multiple_of(16),
-        };
+        let size_fits = side <= MAX_SIDE
+            && match self.architecture {
+                Architecture::InceptionResnetV1 => side >= SMALLEST_INCEPTION,
+                Architecture::MobileFaceNet => side >= 16 && side.is_multiple_of(16),
+            };
         let expected = match self.architecture {
-            Architecture::InceptionResnetV1 => format!("at least {SMALLEST_INCEPTION} pixels"),
-            Architecture::MobileFaceNet => "a multiple of 16 pixels".to_owned(),
+            Architecture::InceptionResnetV1 => {
+                format!("at least {SMALLEST_INCEPTION} pixels and at most {MAX_SIDE}")
+            }
+            Architecture::MobileFaceNet => {
+                format!("a multiple of 16 pixels, at most {MAX_SIDE}")
+            }
         };
         let share = |x: f64| x > 0.0 && x <= 1.0;
         let checks = [
@@ -137,6 +142,8 @@ impl ModelConfig {
 
 /// Below it the unpadded convolutions of Inception-ResNet-v1 run out of pixels.
 const SMALLEST_INCEPTION: usize = 75;
+/// Far above any face crop; bounds what a foreign configuration can ask for.
+const MAX_SIDE: usize = 4096;
 /// Far above any embedding in use; bounds what a foreign configuration can ask for.
 const MAX_EMBEDDING: usize = 1 << 16;
 
@@ -184,6 +191,8 @@ mod tests {
             |c| c.image_size = 100,
             "found 100, expected a multiple of 16",
         );
+        check_refused(|c| c.image_size = 0, "image size");
+        check_refused(|c| c.image_size = 1 << 40, "at most 4096");
         check_refused(|c| c.embedding_size = 0, "embedding size");
         check_refused(|c| c.bn_momentum = 0.0, "bn momentum");
         check_refused(|c| c.keep_probability = f64::NAN, "keep probability");

@@ -1,7 +1,7 @@
 //! What can be wrong with a model.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::config::Architecture;
 
@@ -28,7 +28,9 @@ pub enum ModelError {
         expected: String,
     },
     /// Tensors given do not make up the network.
-    #[error("{architecture} with {embedding_size} numbers: {problem}; give a file of this network")]
+    #[error(
+        "{architecture} with {embedding_size} numbers: {problem}; give tensors of this network"
+    )]
     Tensors {
         /// The network.
         architecture: Architecture,
@@ -37,10 +39,18 @@ pub enum ModelError {
         /// Missing, left-over and misshapen tensors.
         problem: String,
     },
-    /// A file of a model folder is broken or foreign.
+    /// Images that the network cannot take.
+    #[error("images: found {found}, expected {expected}; change the batch or the image size")]
+    Images {
+        /// Shape and type given.
+        found: String,
+        /// Shape and type that would do.
+        expected: String,
+    },
+    /// A file or folder of a model is broken or foreign.
     #[error("{}: {problem}; {remedy}", .path.display())]
     File {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// What was found and expected.
         problem: String,
@@ -57,13 +67,21 @@ pub enum ModelError {
         /// The system's reason.
         source: io::Error,
     },
+    /// Values cannot be put into a file of this kind.
+    #[error("{what}: cannot be written as a file ({reason})")]
+    Encode {
+        /// The tensors or the configuration.
+        what: &'static str,
+        /// What the encoder says.
+        reason: String,
+    },
     /// A tensor operation failed.
-    #[error("tensor operation failed")]
+    #[error("tensor operation failed; check shapes, and the device's memory")]
     Candle(#[from] candle_core::Error),
 }
 
 impl ModelError {
-    pub(crate) fn io(path: &std::path::Path, action: &'static str, source: io::Error) -> Self {
+    pub(crate) fn io(path: &Path, action: &'static str, source: io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),
             action,
@@ -71,15 +89,18 @@ impl ModelError {
         }
     }
 
-    pub(crate) fn file(
-        path: &std::path::Path,
-        problem: impl Into<String>,
-        remedy: &'static str,
-    ) -> Self {
+    pub(crate) fn file(path: &Path, problem: impl Into<String>, remedy: &'static str) -> Self {
         Self::File {
             path: path.to_owned(),
             problem: problem.into(),
             remedy,
+        }
+    }
+
+    pub(crate) fn encode(what: &'static str, reason: &dyn std::fmt::Display) -> Self {
+        Self::Encode {
+            what,
+            reason: reason.to_string(),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! The layers that both networks are made of.
 
 use candle_core::{Result, Tensor, Var};
+use candle_nn::VarBuilder;
 use facenet_ops::{
     BatchStatistics, ConvConfig, Route, add_channel_bias, batch_norm_eval, batch_norm_train,
     conv2d, depthwise_conv2d, linear, prelu, relu,
 };
 
 use crate::pass::Pass;
-use crate::store::Scope;
+use crate::store::{vector, weight};
 
 /// Kernel, stride and padding of a layer, each `(vertical, horizontal)`.
 #[derive(Clone, Copy, Debug)]
@@ -53,12 +54,12 @@ pub(crate) struct BatchNorm {
 
 impl BatchNorm {
     /// Reads `weight`, `bias`, `running_mean` and `running_var`.
-    pub(crate) fn new(c: usize, scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(c: usize, vb: &VarBuilder) -> Result<Self> {
         Ok(Self {
-            weight: scope.vector("weight", c, 1.0)?,
-            bias: scope.vector("bias", c, 0.0)?,
-            mean: scope.statistic("running_mean", c, 0.0)?,
-            variance: scope.statistic("running_var", c, 1.0)?,
+            weight: vector(vb, "weight", c, 1.0)?,
+            bias: vector(vb, "bias", c, 0.0)?,
+            mean: vector(vb, "running_mean", c, 0.0)?,
+            variance: vector(vb, "running_var", c, 1.0)?,
         })
     }
 
@@ -106,7 +107,7 @@ fn blend(var: &Var, new: &Tensor, share: f64, factor: f64) -> Result<()> {
     var.set(&(kept + (new * factor)?)?)
 }
 
-/// Convolution and batch normalisation, then ReLU: facenet-pytorch's `BasicConv2d`.
+/// Convolution and batch normalisation, then `ReLU`: facenet-pytorch's `BasicConv2d`.
 #[derive(Debug)]
 pub(crate) struct BasicConv {
     weight: Var,
@@ -116,12 +117,12 @@ pub(crate) struct BasicConv {
 
 impl BasicConv {
     /// Reads `conv.weight` and `bn.*`.
-    pub(crate) fn new(c_in: usize, c_out: usize, window: Window, scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(c_in: usize, c_out: usize, window: Window, vb: &VarBuilder) -> Result<Self> {
         let shape = (c_out, c_in, window.kernel.0, window.kernel.1);
-        let weight = scope.pp("conv").weight("weight", shape)?;
+        let weight = weight(&vb.pp("conv"), "weight", shape)?;
         Ok(Self {
             weight,
-            norm: BatchNorm::new(c_out, &scope.pp("bn"))?,
+            norm: BatchNorm::new(c_out, &vb.pp("bn"))?,
             window,
         })
     }
@@ -138,16 +139,16 @@ pub(crate) struct Branch(Vec<BasicConv>);
 
 impl Branch {
     /// `layers`: channels out and window of each layer.
-    pub(crate) fn new(c_in: usize, layers: &[(usize, Window)], scope: &Scope) -> Result<Self> {
+    pub(crate) fn new(c_in: usize, layers: &[(usize, Window)], vb: &VarBuilder) -> Result<Self> {
         let mut c = c_in;
         let mut convs = Vec::with_capacity(layers.len());
         for (place, &(c_out, window)) in layers.iter().enumerate() {
-            let scope = if layers.len() == 1 {
-                scope.clone()
+            let vb = if layers.len() == 1 {
+                vb.clone()
             } else {
-                scope.pp(place)
+                vb.pp(place)
             };
-            convs.push(BasicConv::new(c, c_out, window, &scope)?);
+            convs.push(BasicConv::new(c, c_out, window, &vb)?);
             c = c_out;
         }
         Ok(Self(convs))
@@ -169,11 +170,11 @@ pub(crate) struct BiasedConv {
 
 impl BiasedConv {
     /// Reads `weight` and `bias`.
-    pub(crate) fn new(c_in: usize, c_out: usize, scope: &Scope) -> Result<Self> {
-        let weight = scope.weight("weight", (c_out, c_in, 1, 1))?;
+    pub(crate) fn new(c_in: usize, c_out: usize, vb: &VarBuilder) -> Result<Self> {
+        let weight = weight(vb, "weight", (c_out, c_in, 1, 1))?;
         Ok(Self {
             weight,
-            bias: scope.vector("bias", c_out, 0.0)?,
+            bias: vector(vb, "bias", c_out, 0.0)?,
         })
     }
 
@@ -188,7 +189,7 @@ impl BiasedConv {
     }
 }
 
-/// Convolution, dense or depthwise, batch normalisation and maybe PReLU: MobileFaceNet's block.
+/// Convolution, dense or depthwise, batch normalisation and maybe `PReLU`: the block of `MobileFaceNet`.
 #[derive(Debug)]
 pub(crate) struct PreluConv {
     weight: Var,
@@ -198,7 +199,7 @@ pub(crate) struct PreluConv {
     is_depthwise: bool,
 }
 
-/// Slope of a PReLU before training, as PyTorch's.
+/// Slope of a `PReLU` before training, as in `PyTorch`.
 const PRELU_START: f64 = 0.25;
 
 impl PreluConv {
@@ -208,13 +209,13 @@ impl PreluConv {
         c_out: usize,
         window: Window,
         has_prelu: bool,
-        scope: &Scope,
+        vb: &VarBuilder,
     ) -> Result<Self> {
         Self::build(
             (c_out, c_in, window.kernel.0, window.kernel.1),
             window,
             has_prelu,
-            scope,
+            vb,
         )
     }
 
@@ -223,13 +224,13 @@ impl PreluConv {
         c: usize,
         window: Window,
         has_prelu: bool,
-        scope: &Scope,
+        vb: &VarBuilder,
     ) -> Result<Self> {
         let layer = Self::build(
             (c, 1, window.kernel.0, window.kernel.1),
             window,
             has_prelu,
-            scope,
+            vb,
         )?;
         Ok(Self {
             is_depthwise: true,
@@ -241,12 +242,12 @@ impl PreluConv {
         shape: (usize, usize, usize, usize),
         window: Window,
         has_prelu: bool,
-        scope: &Scope,
+        vb: &VarBuilder,
     ) -> Result<Self> {
         let c = shape.0;
-        let weight = scope.pp("conv").weight("weight", shape)?;
-        let norm = BatchNorm::new(c, &scope.pp("bn"))?;
-        let slope = has_prelu.then(|| scope.pp("prelu").vector("weight", c, PRELU_START));
+        let weight = weight(&vb.pp("conv"), "weight", shape)?;
+        let norm = BatchNorm::new(c, &vb.pp("bn"))?;
+        let slope = has_prelu.then(|| vector(&vb.pp("prelu"), "weight", c, PRELU_START));
         Ok(Self {
             weight,
             norm,
@@ -280,11 +281,11 @@ pub(crate) struct Bottleneck {
 
 impl Bottleneck {
     /// Reads `last_linear.weight` and `last_bn.*`.
-    pub(crate) fn new(c_in: usize, dim: usize, scope: &Scope) -> Result<Self> {
-        let weight = scope.pp("last_linear").weight("weight", (dim, c_in))?;
+    pub(crate) fn new(c_in: usize, dim: usize, vb: &VarBuilder) -> Result<Self> {
+        let weight = weight(&vb.pp("last_linear"), "weight", (dim, c_in))?;
         Ok(Self {
             weight,
-            norm: BatchNorm::new(dim, &scope.pp("last_bn"))?,
+            norm: BatchNorm::new(dim, &vb.pp("last_bn"))?,
         })
     }
 

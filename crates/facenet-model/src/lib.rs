@@ -9,15 +9,19 @@ mod network;
 mod pass;
 mod random;
 mod saved;
+mod state;
 mod store;
+mod tensors;
 
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use facenet_ops::Route;
 pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, triplet_loss};
-pub use model::{LoadReport, Model, Parameter};
+pub use model::{LoadReport, Model};
 pub use pass::{DropoutKey, Mode, TrainPass};
 pub use saved::{
     CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config, load_model,
-    load_tensors, model_files, save_model, tensors_to_bytes,
+    model_files, save_model,
 };
+pub use state::Parameter;
+pub use tensors::{load_tensors, tensors_to_bytes};

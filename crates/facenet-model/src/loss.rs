@@ -37,6 +37,8 @@ pub struct TripletLoss {
 /// - `embeddings`: `[3k, dim]`, rows anchor, positive, negative, anchor, ...
 /// - `margin`: in squared L2
 ///
+/// NaN anywhere makes the loss NaN; a triplet that meets the margin exactly has no gradient.
+///
 /// # Errors
 /// Unless there is a row for each role of at least one triplet.
 pub fn triplet_loss(embeddings: &Tensor, margin: f64) -> Result<TripletLoss> {
@@ -49,7 +51,10 @@ pub fn triplet_loss(embeddings: &Tensor, margin: f64) -> Result<TripletLoss> {
     let (anchor, positive, negative) = (role(0)?, role(1)?, role(2)?);
     let sq_l2 = |other: &Tensor| (&anchor - other)?.sqr()?.sum(1);
     let (d_ap, d_an) = (sq_l2(&positive)?, sq_l2(&negative)?);
-    let loss = ((&d_ap - &d_an)? + margin)?.relu()?.mean_all()?;
+    let excess = ((&d_ap - &d_an)? + margin)?;
+    // candle's `relu` takes NaN for 0, and a diverged network would seem to have converged.
+    let is_active = excess.gt(0.0)?.to_dtype(excess.dtype())?;
+    let loss = (excess * is_active)?.mean_all()?;
     Ok(TripletLoss { loss, d_ap, d_an })
 }
 
@@ -73,6 +78,17 @@ mod tests {
         assert_eq!(made.d_ap.to_vec1::<f64>()?, [1.0, 4.0]);
         assert_eq!(made.d_an.to_vec1::<f64>()?, [4.0, 1.0]);
         assert!((made.loss.to_scalar::<f64>()? - 1.6).abs() < 1e-15);
+        Ok(())
+    }
+
+    #[test]
+    fn not_a_number_is_not_hidden() -> Result<()> {
+        for place in 0..3 {
+            let mut rows = [[0.0f32, 1.0], [1.0, 0.0], [-1.0, 0.0]];
+            rows[place][0] = f32::NAN;
+            let loss = triplet_loss(&Tensor::new(&rows, &Device::Cpu)?, 0.2)?.loss;
+            assert!(loss.to_scalar::<f32>()?.is_nan(), "{place}");
+        }
         Ok(())
     }
 

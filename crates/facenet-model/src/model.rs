@@ -1,11 +1,9 @@
 //! A network with its tensors.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor};
 use facenet_ops::Route;
 
 use crate::config::ModelConfig;
@@ -13,30 +11,21 @@ use crate::error::ModelError;
 use crate::loss::l2_normalise;
 use crate::network::{Network, build};
 use crate::pass::{Mode, Pass, TrainPass};
-use crate::store::{Builder, Entry, Origin, Scope};
+use crate::state::{diagnosis, misfit, stranger};
+use crate::store::{Entry, Origin, Store};
 
 /// A face embedding network.
 ///
-/// Tensors are named as in PyTorch, convolution weights are OIHW. Reading a model never changes
-/// it but for the running statistics that a training pass moves.
+/// Tensors are named as in `PyTorch`, convolution weights are OIHW. Running a model never
+/// changes it but for the running statistics that a training pass moves.
 pub struct Model {
-    config: ModelConfig,
+    pub(crate) config: ModelConfig,
     network: Box<dyn Network>,
-    entries: BTreeMap<String, Entry>,
-    device: Device,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    pub(crate) device: Device,
+    dtype: DType,
     route: Route,
     updates: AtomicU64,
-}
-
-/// A tensor that training moves.
-#[derive(Clone, Copy, Debug)]
-pub struct Parameter<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The variable.
-    pub var: &'a Var,
-    /// Whether weight decay pulls on it: weights of convolutions and linear layers.
-    pub decays: bool,
 }
 
 /// What loading passed over.
@@ -63,10 +52,11 @@ impl Model {
         Self::build(config, Origin::Seed(seed), dtype, device).map(|(model, _)| model)
     }
 
-    /// A network with the tensors given, converted to `dtype`.
+    /// A network with copies of the tensors given, converted to `dtype`.
     ///
     /// # Errors
-    /// [`ModelError::Tensors`] naming every tensor that is missing, left over or misshapen.
+    /// [`ModelError::Tensors`] naming the tensors that are missing, left over, misshapen or no
+    /// floating-point numbers.
     pub fn from_tensors(
         config: ModelConfig,
         tensors: BTreeMap<String, Tensor>,
@@ -83,27 +73,26 @@ impl Model {
         device: &Device,
     ) -> Result<(Self, LoadReport), ModelError> {
         config.validate()?;
-        let builder = Rc::new(RefCell::new(Builder::new(origin, dtype, device)));
-        let network = build(&config, &Scope::root(&builder))?;
-        let builder = builder.borrow();
-        let (tolerated, foreign): (Vec<_>, Vec<_>) = builder
-            .left_over()
-            .into_iter()
-            .partition(|name| is_tolerated(name));
-        let mut problems = builder.problems.clone();
-        problems.extend(
-            foreign
-                .iter()
-                .map(|name| format!("{name} is not part of it")),
-        );
+        let diagnosis = match &origin {
+            Origin::Seed(_) => None,
+            Origin::Given(tensors) => diagnosis(&config, tensors),
+        };
+        let store = Store::new(origin);
+        let network = build(&config, &store.builder(dtype, device))?;
+        let (collected, left_over) = store.finish();
+        let (tolerated, strangers): (Vec<_>, Vec<_>) =
+            left_over.into_iter().partition(|name| is_tolerated(name));
+        let mut problems = collected.problems;
+        problems.extend(strangers.iter().map(|name| stranger(name)));
         if !problems.is_empty() {
-            return Err(misfit(&config, &problems));
+            return Err(misfit(&config, diagnosis, &problems));
         }
         let model = Self {
             config,
             network,
-            entries: builder.entries.clone(),
+            entries: collected.entries,
             device: device.clone(),
+            dtype,
             route: Route::for_device(device),
             updates: AtomicU64::new(0),
         };
@@ -126,87 +115,28 @@ impl Model {
         &self.device
     }
 
-    /// The tensors that training moves, by name.
-    pub fn parameters(&self) -> Vec<Parameter<'_>> {
-        let trained = self.entries.iter().filter(|(_, entry)| entry.is_trained);
-        trained
-            .map(|(name, entry)| Parameter {
-                name,
-                var: &entry.var,
-                decays: entry.decays,
-            })
-            .collect()
-    }
-
-    /// All tensors by name: parameters and running statistics. They share memory with the
-    /// model: what training changes is seen through them.
-    pub fn state(&self) -> BTreeMap<String, Tensor> {
-        let tensors = self.entries.iter();
-        tensors
-            .map(|(name, entry)| (name.clone(), entry.var.as_detached_tensor()))
-            .collect()
-    }
-
-    /// Copies values into all tensors.
-    ///
-    /// # Errors
-    /// [`ModelError::Tensors`] unless names and shapes are exactly this model's; nothing is
-    /// changed then.
-    pub fn set_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
-        let mut problems: Vec<_> = state
-            .keys()
-            .filter(|name| !self.entries.contains_key(*name))
-            .map(|name| format!("{name} is not part of it"))
-            .collect();
-        for (name, entry) in &self.entries {
-            match state.get(name) {
-                None => problems.push(format!("{name} is missing")),
-                Some(tensor) if tensor.shape() != entry.var.shape() => problems.push(format!(
-                    "{name} has shape {:?}, expected {:?}",
-                    tensor.dims(),
-                    entry.var.dims()
-                )),
-                Some(_) => {}
-            }
-        }
-        if !problems.is_empty() {
-            return Err(misfit(&self.config, &problems));
-        }
-        for (name, entry) in &self.entries {
-            let tensor = state[name]
-                .to_device(&self.device)?
-                .to_dtype(entry.var.dtype())?;
-            entry.var.set(&tensor)?;
-        }
-        Ok(())
-    }
-
     /// Embeds images in eval mode, without a graph.
     ///
-    /// - `images`: `[n, 3, side, side]`
+    /// - `images`: `[n, 3, side, side]`, of the model's type
     ///
     /// Gives unit rows `[n, dim]`.
     ///
     /// # Errors
-    /// [`ModelError::Candle`] unless the images have that shape.
+    /// [`ModelError::Images`] unless the images have that shape and type.
     pub fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         self.run(images, &Mode::Eval, false, &mut |_, _| {})
     }
 
     /// Embeds images so that the result can be differentiated.
     ///
+    /// In training, the statistics are those of the batch, and a pass that updates the running
+    /// ones counts towards [`Model::updates`].
+    ///
     /// # Errors
-    /// As [`Model::embed`]; in training also where a channel has a single value to normalise.
+    /// As [`Model::embed`]; a training pass also takes two images at least, since one value has
+    /// no variance.
     pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, ModelError> {
-        let embeddings = self.run(images, mode, true, &mut |_, _| {})?;
-        if let Mode::Train(TrainPass {
-            update_statistics: true,
-            ..
-        }) = mode
-        {
-            self.updates.fetch_add(1, Ordering::Relaxed);
-        }
-        Ok(embeddings)
+        self.run(images, mode, true, &mut |_, _| {})
     }
 
     /// The outputs of the network's stages by name, in order, without a graph.
@@ -227,23 +157,37 @@ impl Model {
 
     /// Sets the running statistics to the average over batches of training images.
     ///
+    /// Batch `k` takes share `1 / k`, so that each batch weighs the same. That does not count as
+    /// updates. A batch of a single image has no variance and is passed over.
+    ///
     /// - `batches`: each `[n, 3, side, side]`; none changes nothing
     ///
     /// # Errors
-    /// As [`Model::forward`].
+    /// As [`Model::forward`], also where each batch is a single image.
     pub fn recalibrate(&self, batches: &[Tensor]) -> Result<(), ModelError> {
-        for (number, images) in batches.iter().enumerate() {
-            let pass = TrainPass {
-                dropout: None,
+        let is_enough = |images: &&Tensor| images.dims().first() != Some(&1);
+        let enough = batches.iter().filter(is_enough).count();
+        if let (Some(single), 0) = (batches.first(), enough) {
+            let mode = Mode::Train(TrainPass::default());
+            return self.check(single, &mode);
+        }
+        for (number, images) in batches.iter().filter(is_enough).enumerate() {
+            let mode = Mode::Train(TrainPass {
                 update_statistics: true,
                 momentum: Some(1.0 / (number + 1) as f64),
-            };
-            self.run(images, &Mode::Train(pass), false, &mut |_, _| {})?;
+                ..TrainPass::default()
+            });
+            self.check(images, &mode)?;
+            self.network.forward(
+                &images.contiguous()?,
+                &self.pass(&mode, false),
+                &mut |_, _| {},
+            )?;
         }
         Ok(())
     }
 
-    /// How often training passes have moved the running statistics.
+    /// How often passes have moved the running statistics.
     pub fn updates(&self) -> u64 {
         self.updates.load(Ordering::Relaxed)
     }
@@ -260,60 +204,79 @@ impl Model {
         is_tracked: bool,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        check_images(images, self.config.image_size)?;
+        self.check(images, mode)?;
+        let pass = self.pass(mode, is_tracked);
+        let rows = self.network.forward(&images.contiguous()?, &pass, trace)?;
+        if matches!(mode, Mode::Train(pass) if pass.update_statistics) {
+            self.updates.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(l2_normalise(&rows)?)
+    }
+
+    fn pass(&self, mode: &Mode, is_tracked: bool) -> Pass {
         let train = match mode {
             Mode::Eval => None,
             Mode::Train(pass) => Some(pass.clone()),
         };
-        let pass = Pass {
+        Pass {
             train,
             route: self.route,
             is_tracked,
             bn_momentum: self.config.bn_momentum,
             bn_eps: self.config.bn_eps,
             keep_probability: self.config.keep_probability,
-        };
-        Ok(l2_normalise(&self.network.forward(images, &pass, trace)?)?)
+        }
+    }
+
+    fn check(&self, images: &Tensor, mode: &Mode) -> Result<(), ModelError> {
+        let side = self.config.image_size;
+        let least = if matches!(mode, Mode::Eval) { 1 } else { 2 };
+        let fits = matches!(images.dims(), [n, 3, h, w] if *n >= least && *h == side && *w == side);
+        if fits && images.dtype() == self.dtype {
+            return Ok(());
+        }
+        Err(ModelError::Images {
+            found: format!("{:?} of {:?}", images.dims(), images.dtype()),
+            expected: format!("[n, 3, {side}, {side}] of {:?}, n from {least}", self.dtype),
+        })
     }
 }
 
 impl std::fmt::Debug for Model {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let n_tensors = self.entries.len();
         f.debug_struct("Model")
             .field("config", &self.config)
-            .field("tensors", &n_tensors)
+            .field("tensors", &self.entries.len())
             .finish_non_exhaustive()
     }
 }
 
-fn check_images(images: &Tensor, side: usize) -> candle_core::Result<()> {
-    let (_, channels, h, w) = images.dims4()?;
-    if (channels, h, w) != (3, side, side) {
-        candle_core::bail!(
-            "expected images [n, 3, {side}, {side}], found {:?}",
-            images.shape()
-        );
-    }
-    Ok(())
-}
-
 /// Tensors that published files hold and that an embedder has no use for.
 fn is_tolerated(name: &str) -> bool {
-    name.ends_with("num_batches_tracked") || name.starts_with("logits.")
+    name == "num_batches_tracked"
+        || name.ends_with(".num_batches_tracked")
+        || name.starts_with("logits.")
 }
 
-/// The most problems that a message lists.
-const LISTED: usize = 5;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn misfit(config: &ModelConfig, problems: &[String]) -> ModelError {
-    let mut problem = problems[..problems.len().min(LISTED)].join(", ");
-    if problems.len() > LISTED {
-        problem = format!("{problem}, and {} more", problems.len() - LISTED);
-    }
-    ModelError::Tensors {
-        architecture: config.architecture,
-        embedding_size: config.embedding_size,
-        problem,
+    #[test]
+    fn counters_and_the_classifier_are_tolerated_and_nothing_like_them() {
+        for name in [
+            "conv2d_1a.bn.num_batches_tracked",
+            "logits.weight",
+            "logits.bias",
+        ] {
+            assert!(is_tolerated(name), "{name}");
+        }
+        for name in [
+            "logits",
+            "my_logits.weight",
+            "last_bn.num_batches_tracked.x",
+        ] {
+            assert!(!is_tolerated(name), "{name}");
+        }
     }
 }

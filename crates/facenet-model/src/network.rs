@@ -4,10 +4,10 @@ pub(crate) mod inception;
 pub(crate) mod mobilefacenet;
 
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 
 use crate::config::{Architecture, ModelConfig};
 use crate::pass::Pass;
-use crate::store::Scope;
 
 /// A network from images to rows that are not yet of unit length.
 pub(crate) trait Network: Send + Sync {
@@ -21,14 +21,14 @@ pub(crate) trait Network: Send + Sync {
 }
 
 /// Builds the network that `config` describes.
-pub(crate) fn build(config: &ModelConfig, scope: &Scope) -> Result<Box<dyn Network>> {
+pub(crate) fn build(config: &ModelConfig, vb: &VarBuilder) -> Result<Box<dyn Network>> {
     let dim = config.embedding_size;
     Ok(match config.architecture {
-        Architecture::InceptionResnetV1 => Box::new(inception::InceptionResnetV1::new(dim, scope)?),
+        Architecture::InceptionResnetV1 => Box::new(inception::InceptionResnetV1::new(dim, vb)?),
         Architecture::MobileFaceNet => Box::new(mobilefacenet::MobileFaceNet::new(
             config.image_size,
             dim,
-            scope,
+            vb,
         )?),
     })
 }

@@ -1,12 +1,12 @@
 //! Inception-ResNet-v1 (Szegedy et al., arXiv:1602.07261) as facenet-pytorch defines it.
 
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 use facenet_ops::{global_average_pool, residual};
 
 use crate::layers::{BasicConv, BiasedConv, Bottleneck, Branch, Window, max_pool};
 use crate::network::Network;
 use crate::pass::Pass;
-use crate::store::Scope;
 
 /// A 1 x 1 window.
 fn point() -> Window {
@@ -25,32 +25,32 @@ struct ResidualBlock {
 
 impl ResidualBlock {
     /// 17 x 17 pixels at 160: 256 channels, branches of 32.
-    fn block35(scope: &Scope) -> Result<Self> {
+    fn block35(vb: &VarBuilder) -> Result<Self> {
         let three = Window::square(3, 1, 1);
         Ok(Self {
             branches: [
-                Branch::new(256, &[(32, point())], &scope.pp("branch0"))?,
-                Branch::new(256, &[(32, point()), (32, three)], &scope.pp("branch1"))?,
+                Branch::new(256, &[(32, point())], &vb.pp("branch0"))?,
+                Branch::new(256, &[(32, point()), (32, three)], &vb.pp("branch1"))?,
             ],
             third: Some(Branch::new(
                 256,
                 &[(32, point()), (32, three), (32, three)],
-                &scope.pp("branch2"),
+                &vb.pp("branch2"),
             )?),
-            up: BiasedConv::new(96, 256, &scope.pp("conv2d"))?,
+            up: BiasedConv::new(96, 256, &vb.pp("conv2d"))?,
             scale: 0.17,
             relu: true,
         })
     }
 
     /// 8 x 8 pixels at 160: 896 channels, branches of 128 with 1 x 7 and 7 x 1.
-    fn block17(scope: &Scope) -> Result<Self> {
-        Self::two_branches(896, 128, 7, 0.10, true, scope)
+    fn block17(vb: &VarBuilder) -> Result<Self> {
+        Self::two_branches(896, 128, 7, 0.10, true, vb)
     }
 
     /// 3 x 3 pixels at 160: 1,792 channels, branches of 192 with 1 x 3 and 3 x 1.
-    fn block8(scale: f64, relu: bool, scope: &Scope) -> Result<Self> {
-        Self::two_branches(1792, 192, 3, scale, relu, scope)
+    fn block8(scale: f64, relu: bool, vb: &VarBuilder) -> Result<Self> {
+        Self::two_branches(1792, 192, 3, scale, relu, vb)
     }
 
     fn two_branches(
@@ -59,7 +59,7 @@ impl ResidualBlock {
         kernel: usize,
         scale: f64,
         relu: bool,
-        scope: &Scope,
+        vb: &VarBuilder,
     ) -> Result<Self> {
         let separable = [
             (width, point()),
@@ -68,11 +68,11 @@ impl ResidualBlock {
         ];
         Ok(Self {
             branches: [
-                Branch::new(c, &[(width, point())], &scope.pp("branch0"))?,
-                Branch::new(c, &separable, &scope.pp("branch1"))?,
+                Branch::new(c, &[(width, point())], &vb.pp("branch0"))?,
+                Branch::new(c, &separable, &vb.pp("branch1"))?,
             ],
             third: None,
-            up: BiasedConv::new(2 * width, c, &scope.pp("conv2d"))?,
+            up: BiasedConv::new(2 * width, c, &vb.pp("conv2d"))?,
             scale,
             relu,
         })
@@ -86,31 +86,31 @@ impl ResidualBlock {
     }
 }
 
-/// Branches that halve the image, beside a max pool: mixed_6a and mixed_7a.
+/// Branches that halve the image, beside a max pool: `mixed_6a` and `mixed_7a`.
 struct Reduction(Vec<Branch>);
 
 impl Reduction {
-    fn mixed_6a(scope: &Scope) -> Result<Self> {
+    fn mixed_6a(vb: &VarBuilder) -> Result<Self> {
         let (three, half) = (Window::square(3, 1, 1), Window::square(3, 2, 0));
         Ok(Self(vec![
-            Branch::new(256, &[(384, half)], &scope.pp("branch0"))?,
+            Branch::new(256, &[(384, half)], &vb.pp("branch0"))?,
             Branch::new(
                 256,
                 &[(192, point()), (192, three), (256, half)],
-                &scope.pp("branch1"),
+                &vb.pp("branch1"),
             )?,
         ]))
     }
 
-    fn mixed_7a(scope: &Scope) -> Result<Self> {
+    fn mixed_7a(vb: &VarBuilder) -> Result<Self> {
         let (three, half) = (Window::square(3, 1, 1), Window::square(3, 2, 0));
         Ok(Self(vec![
-            Branch::new(896, &[(256, point()), (384, half)], &scope.pp("branch0"))?,
-            Branch::new(896, &[(256, point()), (256, half)], &scope.pp("branch1"))?,
+            Branch::new(896, &[(256, point()), (384, half)], &vb.pp("branch0"))?,
+            Branch::new(896, &[(256, point()), (256, half)], &vb.pp("branch1"))?,
             Branch::new(
                 896,
                 &[(256, point()), (256, three), (256, half)],
-                &scope.pp("branch2"),
+                &vb.pp("branch2"),
             )?,
         ]))
     }
@@ -136,16 +136,17 @@ pub(crate) struct InceptionResnetV1 {
 }
 
 impl InceptionResnetV1 {
-    /// Reads facenet-pytorch's names below `scope`.
-    pub(crate) fn new(dim: usize, scope: &Scope) -> Result<Self> {
+    /// Reads facenet-pytorch's names below `vb`.
+    pub(crate) fn new(dim: usize, vb: &VarBuilder) -> Result<Self> {
         let conv = |name: &'static str, c_in, c_out, window| {
-            BasicConv::new(c_in, c_out, window, &scope.pp(name)).map(|conv| (name, conv))
+            BasicConv::new(c_in, c_out, window, &vb.pp(name)).map(|conv| (name, conv))
         };
-        let repeat = |name: &str, n: usize, block: &dyn Fn(&Scope) -> Result<ResidualBlock>| {
-            (0..n)
-                .map(|i| block(&scope.pp(name).pp(i)))
-                .collect::<Result<Vec<_>>>()
-        };
+        let repeat =
+            |name: &str, n: usize, block: &dyn Fn(&VarBuilder) -> Result<ResidualBlock>| {
+                (0..n)
+                    .map(|i| block(&vb.pp(name).pp(i)))
+                    .collect::<Result<Vec<_>>>()
+            };
         Ok(Self {
             stem: [
                 vec![
@@ -160,14 +161,12 @@ impl InceptionResnetV1 {
                 ],
             ],
             repeat_1: repeat("repeat_1", 5, &ResidualBlock::block35)?,
-            mixed_6a: Reduction::mixed_6a(&scope.pp("mixed_6a"))?, // 8
+            mixed_6a: Reduction::mixed_6a(&vb.pp("mixed_6a"))?, // 8
             repeat_2: repeat("repeat_2", 10, &ResidualBlock::block17)?,
-            mixed_7a: Reduction::mixed_7a(&scope.pp("mixed_7a"))?, // 3
-            repeat_3: repeat("repeat_3", 5, &|scope| {
-                ResidualBlock::block8(0.20, true, scope)
-            })?,
-            block8: ResidualBlock::block8(1.0, false, &scope.pp("block8"))?,
-            bottleneck: Bottleneck::new(1792, dim, scope)?,
+            mixed_7a: Reduction::mixed_7a(&vb.pp("mixed_7a"))?, // 3
+            repeat_3: repeat("repeat_3", 5, &|vb| ResidualBlock::block8(0.20, true, vb))?,
+            block8: ResidualBlock::block8(1.0, false, &vb.pp("block8"))?,
+            bottleneck: Bottleneck::new(1792, dim, vb)?,
         })
     }
 }

@@ -1,12 +1,12 @@
 //! MobileFaceNet (Chen et al., arXiv:1804.07573, table 1).
 
 use candle_core::{Result, Tensor};
+use candle_nn::VarBuilder;
 use facenet_ops::residual;
 
 use crate::layers::{Bottleneck, PreluConv, Window};
 use crate::network::Network;
 use crate::pass::Pass;
-use crate::store::Scope;
 
 /// Expansion, channels, repeats and first stride of each row of table 1's bottlenecks.
 const TABLE: [(usize, usize, usize, usize); 5] = [
@@ -30,14 +30,14 @@ impl InvertedResidual {
         (c_in, c_out): (usize, usize),
         expansion: usize,
         stride: usize,
-        scope: &Scope,
+        vb: &VarBuilder,
     ) -> Result<Self> {
         let (c, point) = (c_in * expansion, Window::square(1, 1, 0));
         let filter = Window::square(3, stride, 1);
         Ok(Self {
-            expand: PreluConv::new(c_in, c, point, true, &scope.pp("expand"))?,
-            depthwise: PreluConv::depthwise(c, filter, true, &scope.pp("depthwise"))?,
-            project: PreluConv::new(c, c_out, point, false, &scope.pp("project"))?,
+            expand: PreluConv::new(c_in, c, point, true, &vb.pp("expand"))?,
+            depthwise: PreluConv::depthwise(c, filter, true, &vb.pp("depthwise"))?,
+            project: PreluConv::new(c, c_out, point, false, &vb.pp("project"))?,
             is_residual: stride == 1 && c_in == c_out,
         })
     }
@@ -66,44 +66,34 @@ pub(crate) struct MobileFaceNet {
 }
 
 impl MobileFaceNet {
-    /// Reads this project's names below `scope`; `side` is a multiple of 16.
-    pub(crate) fn new(side: usize, dim: usize, scope: &Scope) -> Result<Self> {
+    /// Reads this project's names below `vb`; `side` is a multiple of 16.
+    pub(crate) fn new(side: usize, dim: usize, vb: &VarBuilder) -> Result<Self> {
         let last = Window::square(side / 16, 1, 0);
         Ok(Self {
-            conv1: PreluConv::new(3, 64, Window::square(3, 2, 1), true, &scope.pp("conv1"))?,
-            conv2_dw: PreluConv::depthwise(
-                64,
-                Window::square(3, 1, 1),
-                true,
-                &scope.pp("conv2_dw"),
-            )?,
-            blocks: blocks(&scope.pp("blocks"))?,
+            conv1: PreluConv::new(3, 64, Window::square(3, 2, 1), true, &vb.pp("conv1"))?,
+            conv2_dw: PreluConv::depthwise(64, Window::square(3, 1, 1), true, &vb.pp("conv2_dw"))?,
+            blocks: blocks(&vb.pp("blocks"))?,
             conv_last: PreluConv::new(
                 128,
                 512,
                 Window::square(1, 1, 0),
                 true,
-                &scope.pp("conv_last"),
+                &vb.pp("conv_last"),
             )?,
-            gdc: PreluConv::depthwise(512, last, false, &scope.pp("gdc"))?,
-            bottleneck: Bottleneck::new(512, dim, scope)?,
+            gdc: PreluConv::depthwise(512, last, false, &vb.pp("gdc"))?,
+            bottleneck: Bottleneck::new(512, dim, vb)?,
         })
     }
 }
 
-fn blocks(scope: &Scope) -> Result<Vec<InvertedResidual>> {
+fn blocks(vb: &VarBuilder) -> Result<Vec<InvertedResidual>> {
     let mut blocks = Vec::new();
     let mut c = 64;
     for (expansion, c_out, repeats, first_stride) in TABLE {
         for repeat in 0..repeats {
             let stride = if repeat == 0 { first_stride } else { 1 };
-            let scope = scope.pp(blocks.len());
-            blocks.push(InvertedResidual::new(
-                (c, c_out),
-                expansion,
-                stride,
-                &scope,
-            )?);
+            let vb = vb.pp(blocks.len());
+            blocks.push(InvertedResidual::new((c, c_out), expansion, stride, &vb)?);
             c = c_out;
         }
     }

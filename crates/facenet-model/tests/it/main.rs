@@ -3,7 +3,11 @@
 mod case;
 mod eval;
 mod filler;
+mod folder;
+mod network;
 mod optim;
+mod properties;
+mod statistics;
 mod steps;
 mod tolerance;
 mod train;

@@ -5,7 +5,7 @@ use candle_core::DType;
 use crate::case::Run;
 
 /// Times the stored difference of torch's float32 from its float64 that ours may differ in
-/// float32: other orders of summation, and ReLUs that flip elsewhere.
+/// float32: other orders of summation, and rectifiers that flip elsewhere.
 const TIMES: f64 = 8.0;
 /// Float32's last place a few times over, relative, where torch happened to hit the f64 value.
 const F32_FLOOR: f64 = 8.0 * f32::EPSILON as f64;

@@ -23,7 +23,7 @@ const F64_NATIVE: Run = Run {
 };
 
 /// Times torch's worst relative gradient error of the case that ours may have in float32: which
-/// ReLUs and maxima flip is a matter of luck, how many is not.
+/// rectifiers and maxima flip is a matter of luck, how many is not.
 const TIMES_WORST: f64 = 4.0;
 /// A gradient that is zero but for rounding, relative to the whole gradient.
 const ZERO_F32: f64 = 1e-5;

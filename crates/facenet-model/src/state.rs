@@ -1,0 +1,163 @@
+//! A model's tensors by name: reading them, and putting values into them.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Tensor, Var};
+
+use crate::config::{Architecture, ModelConfig};
+use crate::error::ModelError;
+use crate::model::Model;
+use crate::store::{Entry, problem};
+
+/// A tensor that training moves.
+#[derive(Clone, Copy, Debug)]
+pub struct Parameter<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The variable.
+    pub var: &'a Var,
+    /// Whether weight decay pulls on it: weights of convolutions and linear layers.
+    pub decays: bool,
+}
+
+impl Model {
+    /// The tensors that training moves, by name.
+    pub fn parameters(&self) -> Vec<Parameter<'_>> {
+        let trained = self.entries.iter().filter(|(_, entry)| entry.is_trained);
+        trained
+            .map(|(name, entry)| Parameter {
+                name,
+                var: &entry.var,
+                decays: entry.decays,
+            })
+            .collect()
+    }
+
+    /// All tensors by name: parameters and running statistics. They share memory with the
+    /// model: what training changes is seen through them.
+    pub fn state(&self) -> BTreeMap<String, Tensor> {
+        let tensors = self.entries.iter();
+        tensors
+            .map(|(name, entry)| (name.clone(), entry.var.as_detached_tensor()))
+            .collect()
+    }
+
+    /// Copies values into all tensors.
+    ///
+    /// # Errors
+    /// [`ModelError::Tensors`] unless names and shapes are exactly this model's, and
+    /// [`ModelError::Candle`] where a tensor shares memory with the model; nothing is changed
+    /// by the former.
+    pub fn set_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
+        self.assign(state, |_| true)
+    }
+
+    /// A copy of the running statistics, by name.
+    ///
+    /// # Errors
+    /// [`ModelError::Candle`] where the device has no memory for it.
+    pub fn running_statistics(&self) -> Result<BTreeMap<String, Tensor>, ModelError> {
+        let statistics = self.entries.iter().filter(|(_, entry)| !entry.is_trained);
+        statistics
+            .map(|(name, entry)| Ok((name.clone(), entry.var.as_detached_tensor().copy()?)))
+            .collect()
+    }
+
+    /// Copies values into the running statistics.
+    ///
+    /// # Errors
+    /// As [`Model::set_state`].
+    pub fn set_running_statistics(
+        &self,
+        statistics: &BTreeMap<String, Tensor>,
+    ) -> Result<(), ModelError> {
+        self.assign(statistics, |entry| !entry.is_trained)
+    }
+
+    /// Copies `values` into exactly those tensors that `is_meant`.
+    fn assign(
+        &self,
+        values: &BTreeMap<String, Tensor>,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> Result<(), ModelError> {
+        let meant = || self.entries.iter().filter(|(_, entry)| is_meant(entry));
+        let strangers = values
+            .keys()
+            .filter(|name| !self.entries.get(*name).is_some_and(&is_meant));
+        let mut problems: Vec<_> = strangers.map(|name| stranger(name)).collect();
+        problems.extend(
+            meant().filter_map(|(name, entry)| problem(name, entry.var.shape(), values.get(name))),
+        );
+        if !problems.is_empty() {
+            return Err(misfit(&self.config, None, &problems));
+        }
+        for (name, entry) in meant() {
+            let value = values[name]
+                .to_device(&self.device)?
+                .to_dtype(entry.var.dtype())?;
+            entry.var.set(&value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The problem of a tensor that the network does not have.
+pub(crate) fn stranger(name: &str) -> String {
+    format!("{name} is not part of it")
+}
+
+/// What the tensors seem to be instead of the network that `config` describes.
+pub(crate) fn diagnosis(
+    config: &ModelConfig,
+    tensors: &BTreeMap<String, Tensor>,
+) -> Option<String> {
+    let (other, mark) = match config.architecture {
+        Architecture::InceptionResnetV1 => (Architecture::MobileFaceNet, "conv2_dw.conv.weight"),
+        Architecture::MobileFaceNet => (Architecture::InceptionResnetV1, "conv2d_1a.conv.weight"),
+    };
+    if tensors.contains_key(mark) {
+        return Some(format!("these are tensors of {other}"));
+    }
+    let found = tensors.get("last_linear.weight")?.dims().first()?;
+    (*found != config.embedding_size).then(|| format!("these tensors make embeddings of {found}"))
+}
+
+/// The most problems that a message lists.
+const LISTED: usize = 5;
+
+pub(crate) fn misfit(
+    config: &ModelConfig,
+    diagnosis: Option<String>,
+    problems: &[String],
+) -> ModelError {
+    let listed = problems.iter().take(LISTED).cloned();
+    let mut parts: Vec<_> = diagnosis.into_iter().chain(listed).collect();
+    if problems.len() > LISTED {
+        parts.push(format!("and {} more", problems.len() - LISTED));
+    }
+    ModelError::Tensors {
+        architecture: config.architecture,
+        embedding_size: config.embedding_size,
+        problem: parts.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_lists_five_problems_and_counts_the_rest() {
+        let config = ModelConfig::new(Architecture::MobileFaceNet, 112, 128);
+        let problems: Vec<_> = ["a", "b", "c", "d", "e", "f", "g"].map(stranger).into();
+        let message = misfit(&config, Some("a guess".to_owned()), &problems).to_string();
+        let expected = "mobilefacenet with 128 numbers: a guess, a is not part of it, b is";
+        assert!(message.starts_with(expected), "{message}");
+        assert!(
+            message.contains("e is not part of it, and 2 more"),
+            "{message}"
+        );
+        let message = misfit(&config, None, &problems[..5]).to_string();
+        assert!(!message.contains("more"), "{message}");
+    }
+}
