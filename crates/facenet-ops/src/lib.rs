@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod microkernels;
 mod native;
 mod norm;
 mod own;

@@ -6,8 +6,7 @@
 mod columns;
 pub(crate) mod conv;
 pub(crate) mod depthwise;
-mod element;
-mod gemm;
+pub(crate) mod element;
 pub(crate) mod norm;
 pub(crate) mod pointwise;
 pub(crate) mod pool;

@@ -4,9 +4,9 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDTyp
 use rayon::prelude::*;
 
 use crate::config::ConvConfig;
+use crate::microkernels::gemm::{Matrix, multiply};
 use crate::own::columns::{Geometry, gather, scatter_add};
 use crate::own::element::{Element, by_dtype, elements, with_elements};
-use crate::own::gemm::{Matrix, multiply};
 
 /// Parts that a batch's weight gradient is summed in: fixed, so that the sum does not depend on
 /// the threads.

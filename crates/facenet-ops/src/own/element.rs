@@ -55,3 +55,34 @@ pub(crate) fn with_elements<T: Element, R>(
         _ => bail!("own operations run on the CPU; use the native route elsewhere"),
     }
 }
+
+/// Accumulators of [`lane_sum`].
+const LANES: usize = 8;
+
+/// The sum in f64, in eight interleaved accumulators that are added in order: as exact as one,
+/// and not bound by the latency of an addition.
+#[inline]
+pub(crate) fn lane_sum(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let mut values = values;
+    for _ in 0..values.len() / LANES {
+        for lane in &mut lanes {
+            *lane += values.next().unwrap_or_default();
+        }
+    }
+    let rest: f64 = values.sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_sum_every_value_once() {
+        for n in [0_u32, 1, 7, 8, 9, 63, 64, 100] {
+            let sum = lane_sum((0..n as usize).map(|i| i as f64));
+            assert_eq!(sum, f64::from(n) * (f64::from(n) - 1.0) / 2.0, "{n}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::own::element::{Element, by_dtype, elements, with_elements};
+use crate::own::element::{Element, by_dtype, elements, lane_sum, with_elements};
 
 /// Mean and biased variance of each channel, summed in f64, image by image.
 pub(crate) fn moments(x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -66,6 +66,11 @@ impl Channels {
         }
     }
 
+    /// Elements of an image.
+    fn image(&self) -> usize {
+        (self.c * self.pixels).max(1)
+    }
+
     fn count(&self) -> usize {
         self.n * self.pixels
     }
@@ -85,8 +90,9 @@ impl Channels {
     }
 
     fn sum<T: Element>(&self, values: &[T], c: usize, f: impl Fn(f64) -> f64) -> f64 {
-        self.stretches(c)
-            .map(|s| values[s].iter().map(|v| f(v.to_f64())).sum::<f64>())
+        let stretches = self.stretches(c);
+        stretches
+            .map(|s| lane_sum(values[s].iter().map(|v| f(v.to_f64()))))
             .sum()
     }
 }
@@ -165,15 +171,17 @@ impl CustomOp3 for Normalise {
 impl Normalise {
     fn forward<T: Element>(&self, channels: &Channels, x: &[T], lines: &[Line]) -> Vec<T> {
         let mut y = vec![T::default(); x.len()];
-        let planes = x
-            .par_chunks(channels.pixels.max(1))
-            .zip(y.par_chunks_mut(channels.pixels.max(1)));
-        planes.enumerate().for_each(|(plane, (x, y))| {
-            let Line { scale, mean, bias } = lines[plane % channels.c];
-            let (scale, mean, bias) = (T::from_f64(scale), T::from_f64(mean), T::from_f64(bias));
-            y.iter_mut()
-                .zip(x)
-                .for_each(|(y, &x)| *y = scale * (x - mean) + bias);
+        let (image, pixels) = (channels.image(), channels.pixels.max(1));
+        let images = x.par_chunks(image).zip(y.par_chunks_mut(image));
+        images.for_each(|(x, y)| {
+            let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
+            for ((x, y), line) in planes.zip(lines) {
+                let scale = T::from_f64(line.scale);
+                let (mean, bias) = (T::from_f64(line.mean), T::from_f64(line.bias));
+                y.iter_mut()
+                    .zip(x)
+                    .for_each(|(y, &x)| *y = scale * (x - mean) + bias);
+            }
         });
         y
     }
@@ -182,10 +190,10 @@ impl Normalise {
     fn sums<T: Element>(&self, channels: &Channels, x: &[T], grad: &[T], c: usize) -> (f64, f64) {
         let (mut sum, mut sum_x) = (0.0, 0.0);
         for s in channels.stretches(c) {
-            for (x, g) in x[s.clone()].iter().zip(&grad[s]) {
-                sum += g.to_f64();
-                sum_x += g.to_f64() * (x.to_f64() - self.mean[c]);
-            }
+            let grad = &grad[s.clone()];
+            sum += lane_sum(grad.iter().map(|g| g.to_f64()));
+            let products = x[s].iter().zip(grad);
+            sum_x += lane_sum(products.map(|(x, g)| g.to_f64() * (x.to_f64() - self.mean[c])));
         }
         (sum, sum_x * self.inverse_std[c])
     }
@@ -200,27 +208,34 @@ impl Normalise {
         sums: &[(f64, f64)],
     ) -> Vec<T> {
         let mut dx = vec![T::default(); x.len()];
-        let pixels = channels.pixels.max(1);
+        let (image, pixels) = (channels.image(), channels.pixels.max(1));
         let share = if self.is_batch {
             1.0 / channels.count() as f64
         } else {
             0.0
         };
-        let planes = x.par_chunks(pixels).zip(grad.par_chunks(pixels));
-        planes
-            .zip(dx.par_chunks_mut(pixels))
-            .enumerate()
-            .for_each(|(plane, ((x, grad), dx))| {
-                let c = plane % channels.c;
+        let slopes: Vec<_> = (0..channels.c)
+            .map(|c| {
                 let scale = weight[c].to_f64() * self.inverse_std[c];
                 let slope = -scale * sums[c].1 * share * self.inverse_std[c];
-                let shift = -scale * sums[c].0 * share - slope * self.mean[c];
-                let (scale, slope, shift) =
-                    (T::from_f64(scale), T::from_f64(slope), T::from_f64(shift));
-                let inputs = x.iter().zip(grad);
-                dx.iter_mut()
-                    .zip(inputs)
-                    .for_each(|(dx, (&x, &g))| *dx = scale * g + slope * x + shift);
+                let shift = -scale * sums[c].0 * share;
+                [scale, slope, self.mean[c], shift].map(T::from_f64)
+            })
+            .collect();
+        let images = x.par_chunks(image).zip(grad.par_chunks(image));
+        images
+            .zip(dx.par_chunks_mut(image))
+            .for_each(|((x, grad), dx)| {
+                let planes = x
+                    .chunks(pixels)
+                    .zip(grad.chunks(pixels))
+                    .zip(dx.chunks_mut(pixels));
+                for (((x, grad), dx), &[scale, slope, mean, shift]) in planes.zip(&slopes) {
+                    let inputs = x.iter().zip(grad);
+                    dx.iter_mut()
+                        .zip(inputs)
+                        .for_each(|(dx, (&x, &g))| *dx = scale * g + (slope * (x - mean) + shift));
+                }
             });
         dx
     }

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::own::element::{Element, by_dtype, elements, with_elements};
+use crate::own::element::{Element, by_dtype, elements, lane_sum, with_elements};
 
 /// Elements of a work item: long enough to be worth a thread, and fixed.
 const CHUNK: usize = 1 << 14;
@@ -56,20 +56,21 @@ fn channels(shape: &Shape) -> Result<(usize, usize)> {
     }
 }
 
-/// `f(channel, input plane, output plane)` for every plane, in parallel.
+/// `f(channel, input plane, output plane)` for every plane, images in parallel.
 fn by_plane<T: Element>(
     x: &[T],
     shape: &Shape,
     f: impl Fn(usize, &[T], &mut [T]) + Sync,
 ) -> Result<Vec<T>> {
     let (c, pixels) = channels(shape)?;
+    let (image, pixels) = ((c * pixels).max(1), pixels.max(1));
     let mut y = vec![T::default(); x.len()];
-    let planes = x
-        .par_chunks(pixels.max(1))
-        .zip(y.par_chunks_mut(pixels.max(1)));
-    planes
-        .enumerate()
-        .for_each(|(plane, (x, y))| f(plane % c, x, y));
+    x.par_chunks(image)
+        .zip(y.par_chunks_mut(image))
+        .for_each(|(x, y)| {
+            let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
+            planes.enumerate().for_each(|(c, (x, y))| f(c, x, y));
+        });
     Ok(y)
 }
 
@@ -83,12 +84,10 @@ fn channel_sums<T: Element>(
     let (c, pixels) = channels(shape)?;
     let sum = |channel: usize| {
         let planes = x.chunks(pixels.max(1)).zip(grad.chunks(pixels.max(1)));
-        let sums = planes.skip(channel).step_by(c).map(|(x, g)| {
-            x.iter()
-                .zip(g)
-                .map(|(&x, &g)| f(x, g).to_f64())
-                .sum::<f64>()
-        });
+        let sums = planes
+            .skip(channel)
+            .step_by(c)
+            .map(|(x, g)| lane_sum(x.iter().zip(g).map(|(&x, &g)| f(x, g).to_f64())));
         T::from_f64(sums.sum())
     };
     Ok((0..c).into_par_iter().map(sum).collect())
@@ -172,7 +171,7 @@ impl CustomOp2 for Prelu {
     }
 }
 
-/// `f(channel, a, b)` of each two elements.
+/// `f(channel, a, b)` of each two elements, images in parallel.
 fn by_plane_with<T: Element>(
     a: &[T],
     b: &[T],
@@ -180,15 +179,18 @@ fn by_plane_with<T: Element>(
     f: impl Fn(usize, T, T) -> T + Sync,
 ) -> Vec<T> {
     let mut y = vec![T::default(); a.len()];
-    let pixels = pixels.max(1);
-    let planes = a
-        .par_chunks(pixels)
-        .zip(b.par_chunks(pixels))
-        .zip(y.par_chunks_mut(pixels));
-    planes.enumerate().for_each(|(plane, ((a, b), y))| {
-        y.iter_mut()
-            .zip(a.iter().zip(b))
-            .for_each(|(y, (&a, &b))| *y = f(plane % c, a, b));
+    let (image, pixels) = ((c * pixels).max(1), pixels.max(1));
+    let images = a.par_chunks(image).zip(b.par_chunks(image));
+    images.zip(y.par_chunks_mut(image)).for_each(|((a, b), y)| {
+        let planes = a
+            .chunks(pixels)
+            .zip(b.chunks(pixels))
+            .zip(y.chunks_mut(pixels));
+        planes.enumerate().for_each(|(c, ((a, b), y))| {
+            y.iter_mut()
+                .zip(a.iter().zip(b))
+                .for_each(|(y, (&a, &b))| *y = f(c, a, b));
+        });
     });
     y
 }

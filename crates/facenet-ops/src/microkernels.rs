@@ -1,0 +1,3 @@
+//! Calls that need `unsafe`, each behind a safe function.
+
+pub(crate) mod gemm;
