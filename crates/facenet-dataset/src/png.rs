@@ -19,7 +19,10 @@ use crate::picture::Rgb8;
 /// cannot be written.
 pub fn write_png(path: &Path, picture: &Rgb8) -> Result<(), DatasetError> {
     picture.check()?;
-    let failed = |source| DatasetError::Write { path: path.to_owned(), source };
+    let failed = |source| DatasetError::Write {
+        path: path.to_owned(),
+        source,
+    };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
     let (width, height) = (picture.width as u32, picture.height as u32);
     PngEncoder::new(&mut file)
@@ -37,15 +40,29 @@ mod tests {
     fn a_picture_comes_back() {
         let dir = tempfile::tempdir().expect("a scratch folder");
         let path = dir.path().join("x.png");
-        let picture = Rgb8 { width: 2, height: 1, pixels: vec![1, 2, 3, 250, 251, 252] };
+        let picture = Rgb8 {
+            width: 2,
+            height: 1,
+            pixels: vec![1, 2, 3, 250, 251, 252],
+        };
         write_png(&path, &picture).expect("writable");
-        assert_eq!(decode_file(&path, &DecodeLimits::default()).expect("as written"), picture);
+        assert_eq!(
+            decode_file(&path, &DecodeLimits::default()).expect("as written"),
+            picture
+        );
     }
 
     #[test]
     fn a_missing_folder_is_named() {
-        let picture = Rgb8 { width: 1, height: 1, pixels: vec![0; 3] };
+        let picture = Rgb8 {
+            width: 1,
+            height: 1,
+            pixels: vec![0; 3],
+        };
         let error = write_png(Path::new("no/such/folder/x.png"), &picture).expect_err("nowhere");
-        assert!(error.to_string().contains("no/such/folder/x.png"), "{error}");
+        assert!(
+            error.to_string().contains("no/such/folder/x.png"),
+            "{error}"
+        );
     }
 }

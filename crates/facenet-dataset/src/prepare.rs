@@ -55,7 +55,7 @@ pub fn prepare(
     picture.check()?;
     check_len(out.len(), side)?;
     let draws = Draws::take(rng);
-    let turned = draws.turn(picture, augment);
+    let turned = draws.turn(picture, *augment);
     let mut part = Part::whole(&turned);
     if let Some(crop) = recipe.centre_crop {
         part = part.centre(crop as usize);
@@ -67,7 +67,7 @@ pub fn prepare(
         resized = resize_part(part, size, size)?;
         part = Part::whole(&resized);
     }
-    let window = draws.window(part, side, augment);
+    let window = draws.window(part, side, *augment);
     window.write(recipe, side, out);
     Ok(())
 }
@@ -112,7 +112,7 @@ impl Draws {
         }
     }
 
-    fn turn<'a>(&self, picture: &'a Rgb8, augment: &Augment) -> Cow<'a, Rgb8> {
+    fn turn<'a>(&self, picture: &'a Rgb8, augment: Augment) -> Cow<'a, Rgb8> {
         let limit = augment.max_rotation_degrees;
         if limit == 0.0 {
             return Cow::Borrowed(picture);
@@ -122,7 +122,7 @@ impl Draws {
         Cow::Owned(rotate(picture, (2.0 * unit - 1.0) as f32 * limit))
     }
 
-    fn window<'a>(&self, part: Part<'a>, side: usize, augment: &Augment) -> Window<'a> {
+    fn window<'a>(&self, part: Part<'a>, side: usize, augment: Augment) -> Window<'a> {
         let span = |input, draw| {
             if augment.random_crop {
                 Span::random(input, side, draw)
@@ -199,7 +199,7 @@ mod tests {
     }
 
     /// The levels that come out, for a recipe without crop and resize.
-    fn levels(picture: &Rgb8, side: usize, augment: &Augment, seed: u64) -> Vec<u8> {
+    fn levels(picture: &Rgb8, side: usize, augment: Augment, seed: u64) -> Vec<u8> {
         let recipe = Recipe {
             centre_crop: None,
             resize: None,
@@ -207,19 +207,19 @@ mod tests {
         };
         let mut out = vec![f32::NAN; 3 * side * side];
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        prepare(picture, &recipe, side, augment, &mut rng, &mut out).expect("sizes fit");
+        prepare(picture, &recipe, side, &augment, &mut rng, &mut out).expect("sizes fit");
         out.iter().map(|x| (x * 128.0 + 127.5) as u8).collect()
     }
 
     #[track_caller]
     fn check(width: usize, height: usize, side: usize, red: &[u8]) {
-        let found = levels(&numbered(width, height), side, &Augment::default(), 0);
+        let found = levels(&numbered(width, height), side, Augment::default(), 0);
         assert_eq!(found[..side * side], *red);
     }
 
     #[test]
     fn planes_follow_each_other() {
-        let found = levels(&numbered(2, 2), 2, &Augment::default(), 0);
+        let found = levels(&numbered(2, 2), 2, Augment::default(), 0);
         assert_eq!(
             found,
             [0, 1, 10, 11, 100, 101, 110, 111, 200, 201, 210, 211]
@@ -241,12 +241,12 @@ mod tests {
             ..Augment::default()
         };
         let picture = numbered(2, 3);
-        let straight = levels(&picture, 3, &Augment::default(), 0);
+        let straight = levels(&picture, 3, Augment::default(), 0);
         let mut mirrored: Vec<f32> = straight.iter().map(|&x| f32::from(x)).collect();
         flip_horizontal(&mut mirrored, 3);
         let mirrored: Vec<u8> = mirrored.iter().map(|&x| x as u8).collect();
         let found: Vec<_> = (0..64)
-            .map(|seed| levels(&picture, 3, &augment, seed))
+            .map(|seed| levels(&picture, 3, augment, seed))
             .collect();
         let n_mirrored = found.iter().filter(|&one| *one == mirrored).count();
         let n_straight = found.iter().filter(|&one| *one == straight).count();
@@ -260,7 +260,7 @@ mod tests {
             random_crop: true,
             ..Augment::default()
         };
-        let corner = |seed| levels(&numbered(4, 3), 2, &augment, seed)[0];
+        let corner = |seed| levels(&numbered(4, 3), 2, augment, seed)[0];
         let found: std::collections::BTreeSet<_> = (0..200).map(corner).collect();
         assert_eq!(Vec::from_iter(found), [0, 1, 2, 10, 11, 12]);
     }
@@ -276,8 +276,8 @@ mod tests {
             ..crop
         };
         for seed in 0..32 {
-            let cropped = levels(&numbered(6, 6), 2, &crop, seed);
-            let found = levels(&numbered(6, 6), 2, &both, seed);
+            let cropped = levels(&numbered(6, 6), 2, crop, seed);
+            let found = levels(&numbered(6, 6), 2, both, seed);
             let mirrored: Vec<_> = cropped.chunks(2).flat_map(|row| [row[1], row[0]]).collect();
             assert!(found == cropped || found == mirrored, "{seed}");
         }

@@ -9,7 +9,7 @@ use zune_core::options::DecoderOptions;
 use zune_jpeg::JpegDecoder;
 
 use super::orient::upright;
-use super::{broken, damaged};
+use super::{broken, damaged, markers};
 use crate::error::DatasetError;
 use crate::limits::DecodeLimits;
 use crate::picture::Rgb8;
@@ -17,7 +17,10 @@ use crate::picture::Rgb8;
 /// The largest side that a JPEG header can state.
 const MAX_SIDE: usize = u16::MAX as usize;
 
-/// Decodes a JPEG in the decoder's strict mode.
+/// Decodes a JPEG in the decoder's strict mode, once its limits and its data have been checked.
+///
+/// The decoder's strictness ends with the last row: it takes a file without an end marker, and
+/// bits that code another picture. [`markers::check`] refuses those.
 pub(super) fn decode(
     bytes: &[u8],
     path: &Path,
@@ -36,6 +39,7 @@ pub(super) fn decode(
         return Err(damaged(path, "the header has no size"));
     };
     limits.check(path, width as u64, height as u64, 0)?;
+    markers::check(bytes).map_err(|problem| damaged(path, problem))?;
     let mut pixels = vec![0; 3 * width * height];
     decoder
         .decode_into(&mut pixels)

@@ -43,7 +43,7 @@ impl Request {
             let image = self.ids[i];
             // A panic would leave the taker waiting for ever.
             let outcome = catch_unwind(AssertUnwindSafe(|| self.load(i, buffer)));
-            queue.put(i, outcome.unwrap_or_else(|_| self.panicked(image)));
+            queue.put(i, outcome.unwrap_or_else(|_| panicked(image)));
         }
     }
 
@@ -75,16 +75,16 @@ impl Request {
             reason: in_line(error),
         })
     }
+}
 
-    fn panicked(&self, image: ImageId) -> Outcome {
-        let name = format!("image {} of identity {}", image.image, image.identity);
-        let error = DatasetError::Panicked { name: name.clone() };
-        Outcome::Bad(Quarantined {
-            image,
-            name,
-            reason: error.to_string(),
-        })
-    }
+fn panicked(image: ImageId) -> Outcome {
+    let name = format!("image {} of identity {}", image.image, image.identity);
+    let error = DatasetError::Panicked { name: name.clone() };
+    Outcome::Bad(Quarantined {
+        image,
+        name,
+        reason: error.to_string(),
+    })
 }
 
 /// `ChaCha8` keyed with four little-endian words, on a stream.

@@ -1,7 +1,8 @@
 //! Resizing as Pillow's `BILINEAR` does.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 
 use super::Part;
 use crate::error::DatasetError;
@@ -24,26 +25,32 @@ pub(crate) fn resize_part(
     height: usize,
     width: usize,
 ) -> Result<Rgb8, DatasetError> {
-    let shape = |what| DatasetError::Shape {
+    let (found, expected) = (part.width * part.height, width.saturating_mul(height));
+    let wrong = |what, found| DatasetError::Shape {
         what,
-        found: part.width.min(part.height).min(width).min(height),
+        found,
         expected: 1,
     };
+    if found == 0 || expected == 0 {
+        return Err(wrong("pixels of a picture and its resized size", 0));
+    }
     let pixels = part.contiguous();
-    let (w, h) = (part.width as u32, part.height as u32);
-    let from = ImageRef::new(w, h, &pixels, PixelType::U8x3);
-    let from = from.map_err(|_| shape("picture to resize"))?;
-    let mut to = Image::new(width as u32, height as u32, PixelType::U8x3);
+    let mut resized = vec![0; 3 * width * height];
+    // The typed call compiles for this pixel alone; the other one for all there are.
+    let from = TypedImageRef::<U8x3>::from_buffer(part.width as u32, part.height as u32, &pixels);
+    let from = from.map_err(|_| wrong("picture to resize", found))?;
+    let to = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut resized);
+    let mut to = to.map_err(|_| wrong("resized picture", expected))?;
     let options = ResizeOptions::new()
         .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear))
         .use_alpha(false);
     Resizer::new()
-        .resize(&from, &mut to, &options)
-        .map_err(|_| shape("picture to resize"))?;
+        .resize_typed(&from, &mut to, &options)
+        .map_err(|_| wrong("picture to resize", found))?;
     Ok(Rgb8 {
         width,
         height,
-        pixels: to.into_vec(),
+        pixels: resized,
     })
 }
 

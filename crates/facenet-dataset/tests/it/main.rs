@@ -1,3 +1,9 @@
 //! The crate's integration tests, in one binary.
 
+mod golden;
+mod hostile;
+mod loader;
+mod memory;
+mod properties;
 mod synth;
+mod test_data;
