@@ -10,6 +10,11 @@ pub(crate) fn pad(x: &Tensor, padding: (usize, usize)) -> Result<Tensor> {
         .pad_with_zeros(3, padding.1, padding.1)
 }
 
+/// `max(x, 0)` with NaN kept: candle's `relu` takes NaN for 0. No gradient at 0, as there.
+pub(crate) fn rectified(x: &Tensor) -> Result<Tensor> {
+    x.le(0.0)?.where_cond(&x.zeros_like()?, x)
+}
+
 /// Every `stride`-th entry of dimension `dim`, `n` of them from `first`.
 ///
 /// Built from `narrow` and `reshape`, which have gradients, where a strided view has none.

@@ -2,16 +2,17 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::native;
 use crate::own;
 use crate::route::Route;
 
-/// `max(x, 0)`; on the own route NaN stays NaN.
+/// `max(x, 0)`; NaN stays NaN, so that a network that has diverged shows it.
 ///
 /// # Errors
 /// candle's own.
 pub fn relu(x: &Tensor, route: Route) -> Result<Tensor> {
     match route {
-        Route::Native => x.relu(),
+        Route::Native => native::rectified(x),
         Route::Own => own::pointwise::relu(x),
     }
 }
@@ -67,7 +68,11 @@ pub fn residual(
     match route {
         Route::Native => {
             let sum = (x + (branch * scale)?)?;
-            if relu { sum.relu() } else { Ok(sum) }
+            if relu {
+                native::rectified(&sum)
+            } else {
+                Ok(sum)
+            }
         }
         Route::Own => own::pointwise::residual(x, branch, scale, relu),
     }
@@ -105,4 +110,25 @@ fn check_vector(what: &str, x: &Tensor, vector: &Tensor) -> Result<()> {
         );
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn both_routes_rectify_alike_and_keep_nan() -> Result<()> {
+        let x = Var::new(&[-2.0f64, -0.0, 0.0, 3.0, f64::NAN], &Device::Cpu)?;
+        for route in [Route::Native, Route::Own] {
+            let y = relu(&x, route)?;
+            let values = y.to_vec1::<f64>()?;
+            assert_eq!(values[..4], [0.0, 0.0, 0.0, 3.0], "{route:?}");
+            assert!(values[4].is_nan(), "{route:?}");
+            let store = y.narrow(0, 0, 4)?.sum_all()?.backward()?;
+            let gradient = store.get(&x).expect("in the graph").to_vec1::<f64>()?;
+            assert_eq!(gradient, [0.0, 0.0, 0.0, 1.0, 0.0], "{route:?}");
+        }
+        Ok(())
+    }
 }
