@@ -104,3 +104,25 @@ impl ModelError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error;
+
+    #[test]
+    fn a_message_names_file_and_remedy_and_leaves_the_source_to_the_chain() {
+        let path = Path::new("runs/model/config.json");
+        let broken = ModelError::file(path, "found 0 bytes", "copy it again").to_string();
+        assert_eq!(
+            broken,
+            "runs/model/config.json: found 0 bytes; copy it again"
+        );
+        let refused = ModelError::io(path, "read the file", io::Error::other("disk on fire"));
+        let message = refused.to_string();
+        assert!(message.starts_with("runs/model/config.json: cannot read the file; "));
+        assert!(!message.contains("fire"), "{message}");
+        let source = refused.source().expect("the system's reason");
+        assert_eq!(source.to_string(), "disk on fire");
+    }
+}

@@ -309,3 +309,51 @@ impl Bottleneck {
 pub(crate) fn max_pool(xs: &Tensor, route: Route) -> Result<Tensor> {
     facenet_ops::max_pool2d(xs, 3, 2, route)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Origin, Store};
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn a_window_that_keeps_the_size_pads_each_axis_by_its_own_half() {
+        assert_eq!(Window::same((1, 7)).config.padding, (0, 3));
+        assert_eq!(Window::same((7, 1)).config.padding, (3, 0));
+        assert_eq!(Window::square(3, 2, 0).config.stride, (2, 2));
+    }
+
+    #[test]
+    fn running_statistics_take_their_share_and_the_unbiased_variance() -> Result<()> {
+        let store = Store::new(Origin::Seed(0));
+        let norm = BatchNorm::new(1, &store.builder(DType::F64, &Device::Cpu))?;
+        let batch = BatchStatistics {
+            mean: Tensor::new(&[2.0f64], &Device::Cpu)?,
+            variance: Tensor::new(&[3.0f64], &Device::Cpu)?,
+            count: 4,
+        };
+        norm.update(&batch, 0.25)?;
+        // From mean 0 and variance 1; 3 over 4 values is 4 over 3: dyadic, so exact but for 4/3.
+        assert_eq!(norm.mean.to_vec1::<f64>()?, [0.5]);
+        let variance = norm.variance.to_vec1::<f64>()?[0];
+        assert!((variance - 1.75).abs() < 1e-15, "{variance}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_branch_of_one_layer_has_no_place_in_its_name() -> Result<()> {
+        let named = |layers: &[(usize, Window)]| -> Result<Vec<String>> {
+            let store = Store::new(Origin::Seed(0));
+            let vb = store.builder(DType::F32, &Device::Cpu);
+            Branch::new(2, layers, &vb.pp("branch0"))?;
+            drop(vb);
+            let names = store.finish().0.entries.into_keys();
+            Ok(names.filter(|name| name.ends_with("conv.weight")).collect())
+        };
+        let point = (2, Window::square(1, 1, 0));
+        assert_eq!(named(&[point])?, ["branch0.conv.weight"]);
+        let two = ["branch0.0.conv.weight", "branch0.1.conv.weight"];
+        assert_eq!(named(&[point, point])?, two);
+        Ok(())
+    }
+}

@@ -63,7 +63,7 @@ pub fn save_model(
         write_synced(&scratch.path().join(name), &bytes)?;
     }
     sync_folder(scratch.path())?;
-    replace_folder(&scratch.keep(), dir)?;
+    replace_folder(scratch, dir)?;
     sync_folder(parent)
 }
 
@@ -150,18 +150,19 @@ fn sync_folder(folder: &Path) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Puts `scratch` in the place of `dir`; what was there is removed last.
-fn replace_folder(scratch: &Path, dir: &Path) -> Result<(), ModelError> {
-    let old = scratch.with_extension("old");
+/// Puts `scratch` in the place of `dir`; what was there is removed last. On failure `scratch`
+/// disappears with its handle.
+fn replace_folder(scratch: tempfile::TempDir, dir: &Path) -> Result<(), ModelError> {
+    let old = scratch.path().with_extension("old");
     if dir.exists() {
         fs::rename(dir, &old).map_err(|e| ModelError::io(dir, "move the old folder away", e))?;
     }
-    if let Err(error) = fs::rename(scratch, dir) {
+    if let Err(error) = fs::rename(scratch.path(), dir) {
         // The first error is the one to tell.
         let _ = fs::rename(&old, dir);
-        let _ = fs::remove_dir_all(scratch);
         return Err(ModelError::io(dir, "give the folder its name", error));
     }
+    let _ = scratch.keep();
     if old.exists() {
         fs::remove_dir_all(&old).map_err(|e| ModelError::io(&old, "remove the old folder", e))?;
     }
@@ -266,5 +267,18 @@ mod tests {
         );
         check_refused(&whole[..whole.len() - 1], "not a model's configuration");
         check_refused("\u{0}", "not a model's configuration");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_moved_stays_and_scratch_goes() {
+        let parent = tempfile::tempdir().expect("a scratch folder");
+        let scratch = scratch_in(parent.path(), tempfile::Builder::new()).expect("writable");
+        // No folder can be moved into itself.
+        let message = replace_folder(scratch, parent.path())
+            .expect_err("its own parent")
+            .to_string();
+        assert!(message.contains("move the old folder away"), "{message}");
+        let left = fs::read_dir(parent.path()).expect("still there").count();
+        assert_eq!(left, 0);
     }
 }

@@ -46,8 +46,8 @@ impl Model {
     ///
     /// # Errors
     /// [`ModelError::Tensors`] unless names and shapes are exactly this model's, and
-    /// [`ModelError::Candle`] where a tensor shares memory with the model; nothing is changed
-    /// by the former.
+    /// [`ModelError::Candle`] where the device has no memory for the copies. Nothing is changed
+    /// before all is known to fit.
     pub fn set_state(&self, state: &BTreeMap<String, Tensor>) -> Result<(), ModelError> {
         self.assign(state, |_| true)
     }
@@ -91,10 +91,13 @@ impl Model {
         if !problems.is_empty() {
             return Err(misfit(&self.config, None, &problems));
         }
-        for (name, entry) in meant() {
-            let value = values[name]
-                .to_device(&self.device)?
-                .to_dtype(entry.var.dtype())?;
+        // Copies first: a value may be a view of the very tensor that it is put into.
+        let copy = |(name, entry): (&String, &Entry)| {
+            let value = values[name].to_device(&self.device)?;
+            value.to_dtype(entry.var.dtype())?.force_contiguous()
+        };
+        let copies: candle_core::Result<Vec<_>> = meant().map(copy).collect();
+        for ((_, entry), value) in meant().zip(copies?) {
             entry.var.set(&value)?;
         }
         Ok(())
@@ -103,7 +106,8 @@ impl Model {
 
 /// The problem of a tensor that the network does not have.
 pub(crate) fn stranger(name: &str) -> String {
-    format!("{name} is not part of it")
+    // The name is the file's: it may hold a line break or what a terminal obeys.
+    format!("{} is not part of it", name.escape_debug())
 }
 
 /// What the tensors seem to be instead of the network that `config` describes.

@@ -215,3 +215,35 @@ fn told(name: &str, xs: Tensor, trace: &mut dyn FnMut(&str, &Tensor)) -> Tensor 
     trace(name, &xs);
     xs
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Origin, Store};
+    use candle_core::{DType, Device};
+    use facenet_ops::Route;
+
+    #[test]
+    fn a_reduction_halves_the_image_and_its_channels_add_up() -> Result<()> {
+        let store = Store::new(Origin::Seed(0));
+        let vb = store.builder(DType::F32, &Device::Cpu);
+        let pass = Pass {
+            train: None,
+            route: Route::Own,
+            is_tracked: false,
+            bn_momentum: 0.1,
+            bn_eps: 1e-3,
+            keep_probability: 1.0,
+        };
+        let shape = |reduction: &Reduction, c: usize, side: usize| -> Result<Vec<usize>> {
+            let xs = Tensor::ones((1, c, side, side), DType::F32, &Device::Cpu)?;
+            Ok(reduction.forward(&xs, &pass)?.dims().to_vec())
+        };
+        // The figures of 160 pixels: 384 + 256 beside 256, then 384 + 256 + 256 beside 896.
+        let first = Reduction::mixed_6a(&vb.pp("mixed_6a"))?;
+        assert_eq!(shape(&first, 256, 17)?, [1, 896, 8, 8]);
+        let second = Reduction::mixed_7a(&vb.pp("mixed_7a"))?;
+        assert_eq!(shape(&second, 896, 8)?, [1, 1792, 3, 3]);
+        Ok(())
+    }
+}

@@ -122,3 +122,24 @@ impl Network for MobileFaceNet {
         self.bottleneck.forward(&xs.flatten_from(1)?, pass, trace)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Origin, Store};
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn the_table_has_fifteen_blocks_and_the_input_is_added_where_the_shape_stays() -> Result<()> {
+        let store = Store::new(Origin::Seed(0));
+        let blocks = blocks(&store.builder(DType::F32, &Device::Cpu))?;
+        let added: Vec<_> = blocks.iter().map(|block| block.is_residual).collect();
+        // Rows 5, 1, 6, 1, 2: each first block of stride 2, or of another width, adds nothing.
+        let mut expected = [true; 15];
+        for first in [0, 5, 12] {
+            expected[first] = false;
+        }
+        assert_eq!(added, expected);
+        Ok(())
+    }
+}

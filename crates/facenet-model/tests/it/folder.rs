@@ -179,6 +179,30 @@ fn another_network_is_named() {
 }
 
 #[test]
+fn strays_are_tolerated_and_named_and_foreigners_kept_to_one_line() {
+    let add = |dir: &Path, name: &str| {
+        let path = dir.join(TENSORS_FILE);
+        let mut tensors = facenet_model::load_tensors(&path).expect("whole");
+        let stray = Tensor::new(&[1f32], &Device::Cpu).expect("small");
+        tensors.insert(name.to_owned(), stray);
+        let bytes = facenet_model::tensors_to_bytes(&tensors).expect("encodable");
+        fs::write(path, bytes).expect("writable");
+    };
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    save(&small(1), scratch.path());
+    add(scratch.path(), "conv1.bn.num_batches_tracked");
+    add(scratch.path(), "logits.bias");
+    let (.., report) = load_model(scratch.path(), &Device::Cpu).expect("whole");
+    let expected = ["conv1.bn.num_batches_tracked", "logits.bias"];
+    assert_eq!(report.tolerated, expected);
+    check_refused(
+        |dir| add(dir, "up\nset\u{1b}[2J"),
+        TENSORS_FILE,
+        &["up\\nset\\u{1b}[2J is not part of it"],
+    );
+}
+
+#[test]
 fn tensors_of_another_type_are_refused() {
     let whole = |dir: &Path| {
         let mut state = small(1).state();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use facenet_model::{
-    Architecture, DropoutKey, Mode, Model, ModelConfig, Parameter, TrainPass, triplet_loss,
+    Architecture, DropoutKey, Mode, Model, ModelConfig, Parameter, Route, TrainPass, triplet_loss,
 };
 
 use crate::case::values;
@@ -206,6 +206,48 @@ fn given_tensors_are_copied_and_strays_named() {
     assert!(
         message.contains("gdc.bn.bias is missing, classifier is not part of it"),
         "{message}"
+    );
+}
+
+/// Asserts that a NaN in one of the first weights reaches every embedding.
+#[track_caller]
+fn check_not_hidden(architecture: Architecture, side: usize, route: Route, mode: &Mode) {
+    let config = ModelConfig::new(architecture, side, 4);
+    let model = Model::new(config, 1, DType::F32, &Device::Cpu).expect("its smallest size");
+    let model = model.with_route(route);
+    let mut state = model.state();
+    let first = state
+        .iter_mut()
+        .find(|(name, _)| name.ends_with("1.conv.weight") || name.contains("1a.conv"));
+    let (_, weight) = first.expect("both begin with a convolution");
+    *weight = (weight.ones_like().expect("small") * f64::NAN).expect("small");
+    model.set_state(&state).expect("its own names");
+    let images = Tensor::ones((2, 3, side, side), DType::F32, &Device::Cpu).expect("small");
+    let embeddings = values(&model.forward(&images, mode).expect("fits"));
+    assert!(
+        embeddings.iter().all(|x| x.is_nan()),
+        "{architecture} {route:?} {mode:?}: {embeddings:?}"
+    );
+}
+
+#[test]
+fn not_a_number_is_not_hidden_by_any_layer() {
+    for route in [Route::Own, Route::Native] {
+        for mode in [Mode::Eval, training(false)] {
+            check_not_hidden(Architecture::InceptionResnetV1, 75, route, &mode);
+            check_not_hidden(Architecture::MobileFaceNet, 16, route, &mode);
+        }
+    }
+}
+
+#[test]
+fn a_models_own_state_can_be_put_back() {
+    let model = small(1);
+    let before = facenet_model::tensors_to_bytes(&model.state()).expect("encodable");
+    model.set_state(&model.state()).expect("it fits");
+    assert_eq!(
+        facenet_model::tensors_to_bytes(&model.state()).expect("encodable"),
+        before
     );
 }
 

@@ -126,4 +126,26 @@ proptest! {
         }
         prop_assert_eq!(tensors_to_bytes(&read).expect("encodable"), bytes);
     }
+
+    #[test]
+    fn a_spoilt_file_is_read_or_refused_in_one_line(
+        place in any::<prop::sample::Index>(), bytes in prop::collection::vec(any::<u8>(), 1..12),
+    ) {
+        let tensors = BTreeMap::from([
+            ("a.b".to_owned(), tensor(&[1.0, 2.0, 3.0, 4.0], 2)),
+            ("c".to_owned(), tensor(&[5.0], 1)),
+        ]);
+        let mut file = tensors_to_bytes(&tensors).expect("encodable");
+        let at = place.index(file.len());
+        let end = file.len().min(at + bytes.len());
+        file.splice(at..end, bytes);
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("t.safetensors");
+        std::fs::write(&path, &file).expect("writable");
+        if let Err(error) = facenet_model::load_tensors(&path) {
+            let message = error.to_string();
+            prop_assert!(message.contains("t.safetensors: "), "{message}");
+            prop_assert!(!message.chars().any(char::is_control), "{message:?}");
+        }
+    }
 }

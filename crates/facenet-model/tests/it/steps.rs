@@ -6,7 +6,7 @@ use candle_core::{DType, Result, Tensor};
 use facenet_model::{Architecture, Model, Route, triplet_loss};
 
 use crate::case::{Case, Run, cases, numbers, one_at_a_time, values};
-use crate::tolerance::{F64_BACKWARD, distance, norm};
+use crate::tolerance::{F64_BACKWARD, assert_near, distance, norm};
 use crate::train::{gradients, training, worst};
 
 /// Times torch's worst float32 error of the case that ours may have in float32.
@@ -79,11 +79,8 @@ fn check_case(case: &Case, run: Run) {
         _ => TIMES_WORST * distance(&in_f64, &in_f32),
     };
     let off = distance(&found, &in_f64);
-    assert!(
-        off <= bound,
-        "{} {run:?}: losses {found:?}, off by {off:e}",
-        case.name()
-    );
+    let what = format!("{} losses", case.name());
+    assert_near(&what, run, off, norm(&in_f64), bound);
     let relative = match run.dtype {
         DType::F64 => F64_BACKWARD,
         _ => TIMES_WORST * worst(case, "param_rel_f32_vs_f64_head"),
@@ -97,11 +94,8 @@ fn check_case(case: &Case, run: Run) {
             parameter.unwrap_or_else(|| panic!("{}: {name} is not walked", case.name()));
         let (expected, ours) = (case.pair(name).0, values(&state[parameter]));
         let (off, scale) = (distance(&ours[..expected.len()], expected), norm(expected));
-        assert!(
-            off <= relative * scale,
-            "{} {run:?} {name}: off by {off:e} of {scale:e}",
-            case.name()
-        );
+        let what = format!("{} {name}", case.name());
+        assert_near(&what, run, off, scale, relative * scale);
     }
 }
 

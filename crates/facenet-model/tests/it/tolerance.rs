@@ -45,10 +45,7 @@ pub(crate) fn check(
         DType::F64 => relative_f64 * scale,
         _ => TIMES * distance(f64s, f32s) + F32_FLOOR * scale,
     };
-    assert!(
-        found <= bound,
-        "{what} {run:?}: off by {found:e} of {scale:e}, bound {bound:e}"
-    );
+    assert_near(what, run, found, scale, bound);
 }
 
 /// [`check`] for one number.
@@ -61,4 +58,14 @@ pub(crate) fn check_number(
     relative_f64: f64,
 ) {
     check(what, run, &[ours], (&[in_f64], &[in_f32]), relative_f64);
+}
+
+/// Asserts that a distance is within its bound, and prints it for who asks with `--nocapture`.
+#[track_caller]
+pub(crate) fn assert_near(what: &str, run: Run, found: f64, scale: f64, bound: f64) {
+    let Run { dtype, route } = run;
+    let line =
+        format!("{what} {dtype:?} {route:?}: off by {found:e} of {scale:e}, bound {bound:e}");
+    println!("{line}");
+    assert!(found <= bound, "{line}");
 }

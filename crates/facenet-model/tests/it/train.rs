@@ -7,7 +7,9 @@ use facenet_model::{Architecture, Mode, Model, Route, TrainPass, TripletLoss, tr
 
 use crate::case::{Case, Run, cases, one_at_a_time, values};
 use crate::eval::check_stages;
-use crate::tolerance::{F64_BACKWARD, F64_FORWARD, check, check_number, distance, norm};
+use crate::tolerance::{
+    F64_BACKWARD, F64_FORWARD, assert_near, check, check_number, distance, norm,
+};
 
 const F32_OWN: Run = Run {
     dtype: DType::F32,
@@ -116,15 +118,16 @@ fn check_gradients(case: &Case, run: Run, gradients: &BTreeMap<String, Tensor>) 
                 ZERO_F32
             };
             let whole = case.json["grad_norm_all"]["f64"].as_f64().expect("a norm");
-            assert!(
-                found <= bound * whole,
-                "{what} {run:?}: {found:e} of {whole:e}"
-            );
+            assert_near(&format!("{what} zero"), run, found, whole, bound * whole);
             continue;
         }
-        assert!(
-            (found - expected).abs() <= relative * expected,
-            "{what} {run:?}: {found} {expected}"
+        let off = (found - expected).abs();
+        assert_near(
+            &format!("{what} norm"),
+            run,
+            off,
+            expected,
+            relative * expected,
         );
         check_head(
             &what,
@@ -135,12 +138,11 @@ fn check_gradients(case: &Case, run: Run, gradients: &BTreeMap<String, Tensor>) 
         );
     }
     let expected = case.json["grad_norm_all"]["f64"].as_f64().expect("a norm");
-    let found = sum.sqrt();
-    assert!(
-        (found - expected).abs() <= relative * expected,
-        "{} {run:?}: {found} {expected}",
-        case.name()
+    let (what, off) = (
+        format!("{} whole gradient", case.name()),
+        (sum.sqrt() - expected).abs(),
     );
+    assert_near(&what, run, off, expected, relative * expected);
 }
 
 /// The head of a gradient, relative to itself or to its share of the whole where it is smaller.
@@ -149,10 +151,7 @@ fn check_head(what: &str, run: Run, ours: &[f64], head: &[f64], relative: f64) {
     let share = norm(ours) * (head.len() as f64 / ours.len() as f64).sqrt();
     let bound = relative * share.max(norm(head));
     let found = distance(&ours[..head.len()], head);
-    assert!(
-        found <= bound,
-        "{what} {run:?}: head off by {found:e}, bound {bound:e}"
-    );
+    assert_near(&format!("{what} head"), run, found, bound / relative, bound);
 }
 
 fn is_zero(case: &Case, name: &str) -> bool {
