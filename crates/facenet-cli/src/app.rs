@@ -21,19 +21,56 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     report::start_logging(cli.output);
     let output = Output::new(cli.output);
-    match run(&cli, &arguments, &output) {
+    match run(&cli, &arguments, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(cli.output.json),
     }
 }
 
-fn run(cli: &Cli, arguments: &[OsString], output: &Output) -> Result<(), Failure> {
+fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure> {
     match &cli.command {
         Command::Train(args) => commands::train::run(args, arguments, output),
         Command::Evaluate(args) => commands::evaluate::run(args, output),
         Command::Embed(args) => commands::embed::run(args, output),
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
-        Command::Completions(args) => commands::completions::run(*args),
+        Command::Completions(args) => {
+            commands::completions::run(*args);
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Exit codes have no equality; their debug text does.
+    fn code(words: &[&str]) -> String {
+        let arguments = std::iter::once("facenet").chain(words.iter().copied());
+        format!("{:?}", main(arguments.map(OsString::from)))
+    }
+
+    fn is(code: u8) -> String {
+        format!("{:?}", ExitCode::from(code))
+    }
+
+    #[test]
+    fn help_is_no_failure_and_an_unknown_flag_is_usage() {
+        assert_eq!(code(&["train", "--help"]), is(0));
+        assert_eq!(code(&["--no-such-flag"]), is(2));
+        assert_eq!(code(&["train", "--batch-size", "91"]), is(2));
+    }
+
+    #[test]
+    fn a_folder_that_is_missing_is_data_and_a_model_that_is_missing_is_a_model() {
+        assert_eq!(
+            code(&["pairs", "no/such/folder", "--output", "x.txt"]),
+            is(3)
+        );
+        assert_eq!(
+            code(&["embed", "x.jpg", "--model", "no/such", "--output", "x.npy"]),
+            is(5)
+        );
     }
 }

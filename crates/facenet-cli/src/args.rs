@@ -126,7 +126,7 @@ pub struct TrainArgs {
           help_heading = "Preprocessing")]
     pub random_rotate: Option<bool>,
 
-    /// Network: inception_resnet_v1 or mobilefacenet
+    /// Network: `inception_resnet_v1` or `mobilefacenet`
     #[arg(long, help_heading = "Model")]
     pub model_def: Option<Architecture>,
     /// Length of an embedding

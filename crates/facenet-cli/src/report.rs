@@ -28,7 +28,7 @@ impl Output {
     }
 
     /// Prints the result: `text` for people, or `object` on one line, the last of stdout.
-    pub(crate) fn result(&self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
+    pub(crate) fn result(self, text: &str, object: &impl Serialize) -> Result<(), Failure> {
         let line = if self.json {
             serde_json::to_string(object)
                 .map_err(|error| Failure::resources(format!("cannot write JSON: {error}")))?
@@ -46,7 +46,7 @@ impl Output {
     }
 
     /// A line for people, on stderr, unless they asked for quiet.
-    pub(crate) fn remark(&self, text: &str) {
+    pub(crate) fn remark(self, text: &str) {
         if !self.quiet {
             eprintln!("{text}");
         }

@@ -91,7 +91,7 @@ mod tests {
         progress.accuracy_before = Some(0.5);
         progress.note_score(0.75);
         let card = model_card(&progress, false);
-        assert!(card.contains("| rule | violating |"), "{card}");
+        assert!(card.contains("| rule | batch-all |"), "{card}");
         assert!(card.contains("before training: 0.50000"), "{card}");
         assert!(card.contains("0.75000"), "{card}");
         assert!(!card.contains("secret"), "{card}");

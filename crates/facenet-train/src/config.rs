@@ -39,6 +39,10 @@ pub enum Leftover {
 /// [`TrainConfig::demo`] a small run on synthetic identities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line, and none depends on another"
+)]
 pub struct TrainConfig {
     /// Folder of identity folders; `None` trains on synthetic identities.
     pub data_dir: Option<PathBuf>,
@@ -223,19 +227,25 @@ impl TrainConfig {
     pub fn demo() -> Self {
         Self {
             data_dir: None,
-            synthetic_identities: 400,
+            synthetic_identities: 1000,
             synthetic_images: 12,
-            synthetic_test_identities: 200,
-            image_size: 48,
+            synthetic_test_identities: 100,
+            image_size: 32,
             random_flip: true,
             model_def: Architecture::MobileFaceNet,
-            people_per_batch: 60,
-            images_per_person: 5,
-            epoch_size: 30,
-            max_nrof_epochs: 5,
+            people_per_batch: 16,
+            images_per_person: 4,
+            // A round is one step: 64 images give at most 192 pairs x 60 negatives.
+            rule: Rule::BatchAll,
+            only_violating: true,
+            batch_size: 3 * 192 * 60,
+            epoch_size: 55,
+            max_nrof_epochs: 3,
             optimizer: OptimizerKind::Adam,
             adam_epsilon: 1e-3,
-            learning_rate: 3e-3,
+            learning_rate: 4e-3,
+            learning_rate_decay_epochs: 1,
+            learning_rate_decay_factor: 0.45,
             moving_average_decay: 0.95,
             logs_base_dir: PathBuf::from("logs"),
             models_base_dir: PathBuf::from("models"),
@@ -244,6 +254,9 @@ impl TrainConfig {
     }
 
     /// Every value under its flag's name, by name: `arguments.txt`, and what the demo prints.
+    ///
+    /// # Panics
+    /// Never: a record of plain fields is JSON.
     pub fn arguments(&self) -> Vec<(String, String)> {
         let value = serde_json::to_value(self).expect("a record of plain fields is JSON");
         let fields = value.as_object().expect("a struct is a JSON object");

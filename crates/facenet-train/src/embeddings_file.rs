@@ -118,7 +118,10 @@ fn csv_bytes(path: &Path, embedded: &Embedded) -> Result<Vec<u8>, TrainError> {
 fn lines(path: &Path, paths: &[String]) -> Result<String, TrainError> {
     match paths.iter().find(|image| image.contains('\n')) {
         Some(image) => Err(unfit(path, format!("the path {image:?} has a line break"))),
-        None => Ok(paths.iter().map(|image| format!("{image}\n")).collect()),
+        None => Ok(paths
+            .iter()
+            .flat_map(|image| [image.as_str(), "\n"])
+            .collect()),
     }
 }
 

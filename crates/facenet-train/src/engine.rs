@@ -63,8 +63,7 @@ impl Engine {
             };
             if self.progress.pending.is_empty() {
                 self.mine_round(observer)?;
-            } else {
-                self.step(rate, observer)?;
+            } else if self.step(rate, observer)? {
                 self.after_step(observer)?;
             }
         }
@@ -170,8 +169,8 @@ impl Engine {
         ))
     }
 
-    /// One optimizer step on the next triplets.
-    fn step(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    /// One optimizer step on the next triplets; false where not one of them could be read.
+    fn step(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let began = Instant::now();
         let (epoch, step_in_epoch) = (self.progress.epoch(), self.progress.step_in_epoch());
         let triplets = self.progress.take_batch();
@@ -183,13 +182,14 @@ impl Engine {
             &triplets,
             rate,
         )?;
-        let Some(made) = made else { return Ok(()) };
+        let Some(made) = made else { return Ok(false) };
         self.progress.step += 1;
         self.progress.images += made.images as u64;
         self.ema
             .update(&self.model.state(), Some(self.progress.step - 1))?;
         self.last_loss = Some(made.loss);
-        self.tell_step(&made, (epoch, step_in_epoch), rate, began, observer)
+        self.tell_step(&made, (epoch, step_in_epoch), rate, began, observer)?;
+        Ok(true)
     }
 
     fn tell_step(

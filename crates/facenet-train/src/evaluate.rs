@@ -212,11 +212,11 @@ fn mismatch(own: &Recipe, wanted: &Recipe) -> String {
     )
 }
 
+/// Files that were passed over, and why.
+type Skipped = Vec<(PathBuf, String)>;
+
 /// Files in the order given, folders replaced by the images below them.
-fn list(
-    images: &[PathBuf],
-    limits: &DecodeLimits,
-) -> Result<(Vec<PathBuf>, Vec<(PathBuf, String)>), TrainError> {
+fn list(images: &[PathBuf], limits: &DecodeLimits) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for image in images {
         if !image.is_dir() {

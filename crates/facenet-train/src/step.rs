@@ -1,8 +1,10 @@
 //! One optimizer step: load, forward, loss, backward, check, update.
 
+use std::collections::{HashMap, HashSet};
+
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
-use facenet_dataset::Batch;
+use facenet_dataset::{Batch, ImageId};
 use facenet_model::{DropoutKey, Mode, Model, Parameter, TrainPass, triplet_loss};
 
 use crate::config::TrainConfig;
@@ -31,6 +33,8 @@ pub(crate) struct Stepped {
 
 /// Trains once on `triplets`; `None` when not one of them could be read.
 ///
+/// An image that several triplets share goes through the network once, with one augmentation.
+///
 /// # Errors
 /// [`TrainError::Diverged`] when loss or gradient is not finite; the weights are then untouched.
 pub(crate) fn train_step(
@@ -41,18 +45,19 @@ pub(crate) fn train_step(
     triplets: &[ImageTriplet],
     rate: f64,
 ) -> Result<Option<Stepped>, TrainError> {
-    let Some(images) = load(model, feed, progress, triplets)? else {
+    let Some(Loaded { images, rows }) = load(model, feed, progress, triplets)? else {
         return Ok(None);
     };
     let embeddings = model.forward(&images, &training_mode(progress))?;
-    let triplet = triplet_loss(&embeddings, f64::from(progress.config.margin))?;
+    let of_triplets = embeddings.index_select(&rows, 0)?;
+    let triplet = triplet_loss(&of_triplets, f64::from(progress.config.margin))?;
     let parameters = model.parameters();
     let gradients = triplet.loss.backward()?;
-    let updates = updates(&parameters, &gradients)?;
+    let updates = updates(&parameters, &gradients);
     let regularisation = optimizer.regularisation(&updates)?;
     let made = Stepped {
         loss: scalar(&triplet.loss)? + regularisation,
-        images: embeddings.dim(0)?,
+        images: images.dim(0)?,
         active_share: active_share(&triplet.d_ap, &triplet.d_an, &progress.config)?,
         d_ap: scalar(&triplet.d_ap.mean_all()?)?,
         d_an: scalar(&triplet.d_an.mean_all()?)?,
@@ -63,15 +68,21 @@ pub(crate) fn train_step(
     Ok(Some(made))
 }
 
-/// Reads the triplets' images, anchor, positive, negative, anchor, ...; a triplet with an
-/// unreadable image is left out.
+/// The distinct images of some triplets, and the row of each role: anchor, positive, negative,
+/// anchor, ...
+struct Loaded {
+    images: Tensor,
+    rows: Tensor,
+}
+
+/// Reads the distinct images of the triplets; a triplet with an unreadable image is left out.
 fn load(
     model: &Model,
     feed: &Feed,
     progress: &Progress,
     triplets: &[ImageTriplet],
-) -> Result<Option<Tensor>, TrainError> {
-    let ids: Vec<_> = triplets.iter().flatten().copied().collect();
+) -> Result<Option<Loaded>, TrainError> {
+    let ids = distinct(triplets);
     let pass = Pass {
         purpose: Purpose::Train,
         epoch: progress.epoch(),
@@ -83,31 +94,34 @@ fn load(
     for part in feed.batches(&pass) {
         batch = part?;
     }
-    let complete = complete_triplets(&batch.positions);
-    if complete.is_empty() {
+    let rows = rows_of(triplets, &batch.ids);
+    if rows.is_empty() {
         return Ok(None);
     }
     let images = to_tensor(&batch, model)?;
-    if complete.len() == batch.ids.len() {
-        return Ok(Some(images));
-    }
-    let rows = Tensor::new(complete, images.device())?;
-    Ok(Some(images.index_select(&rows, 0)?))
+    let rows = Tensor::new(rows, images.device())?;
+    Ok(Some(Loaded { images, rows }))
 }
 
-/// Rows that make up whole triplets, given each row's ascending position in the request: three
-/// positions a triplet.
-fn complete_triplets(positions: &[usize]) -> Vec<u32> {
-    let triplets = positions.chunk_by(|a, b| a / 3 == b / 3);
-    let mut first = 0;
-    let mut rows = Vec::with_capacity(positions.len());
-    for triplet in triplets {
-        if triplet.len() == 3 {
-            rows.extend((first..first + 3).map(|row| row as u32));
-        }
-        first += triplet.len();
-    }
-    rows
+/// Each image once, in the order of first use.
+fn distinct(triplets: &[ImageTriplet]) -> Vec<ImageId> {
+    let mut seen = HashSet::new();
+    triplets
+        .iter()
+        .flatten()
+        .copied()
+        .filter(|&id| seen.insert(id))
+        .collect()
+}
+
+/// The row of each role of the triplets of which all three images were read.
+fn rows_of(triplets: &[ImageTriplet], read: &[ImageId]) -> Vec<u32> {
+    let rows: HashMap<_, _> = read.iter().zip(0_u32..).collect();
+    let row = |id: &ImageId| rows.get(id).copied();
+    let whole = triplets
+        .iter()
+        .filter_map(|[a, p, n]| Some([row(a)?, row(p)?, row(n)?]));
+    whole.flatten().collect()
 }
 
 fn training_mode(progress: &Progress) -> Mode {
@@ -124,10 +138,7 @@ fn training_mode(progress: &Progress) -> Mode {
     })
 }
 
-fn updates<'a>(
-    parameters: &'a [Parameter<'a>],
-    gradients: &'a GradStore,
-) -> Result<Vec<Update<'a>>, TrainError> {
+fn updates<'a>(parameters: &'a [Parameter<'a>], gradients: &'a GradStore) -> Vec<Update<'a>> {
     let with_gradient = parameters.iter().filter_map(|parameter| {
         let grad = gradients.get(parameter.var)?;
         Some(Update {
@@ -143,7 +154,7 @@ fn updates<'a>(
         parameters.len(),
         "every parameter is in the graph"
     );
-    Ok(updates)
+    updates
 }
 
 fn active_share(d_ap: &Tensor, d_an: &Tensor, config: &TrainConfig) -> Result<f64, TrainError> {
@@ -182,22 +193,40 @@ fn check_finite(made: &Stepped, step: u64) -> Result<(), TrainError> {
 mod tests {
     use super::*;
 
+    fn image(number: u32) -> ImageId {
+        ImageId {
+            identity: number / 10,
+            image: number % 10,
+        }
+    }
+
     #[track_caller]
-    fn check(positions: &[usize], expected: &[u32]) {
-        assert_eq!(complete_triplets(positions), expected);
+    fn check(triplets: &[[u32; 3]], unreadable: &[u32], n_images: usize, expected: &[u32]) {
+        let triplets: Vec<_> = triplets.iter().map(|triplet| triplet.map(image)).collect();
+        let mut ids = distinct(&triplets);
+        assert_eq!(ids.len(), n_images);
+        ids.retain(|id| !unreadable.iter().any(|&number| image(number) == *id));
+        assert_eq!(rows_of(&triplets, &ids), expected);
     }
 
     #[test]
-    fn complete_triplets_keep_their_rows() {
-        check(&[0, 1, 2, 3, 4, 5], &[0, 1, 2, 3, 4, 5]);
-        check(&[], &[]);
+    fn images_of_their_own_keep_the_order_of_roles() {
+        check(&[[1, 2, 11], [3, 4, 12]], &[], 6, &[0, 1, 2, 3, 4, 5]);
     }
 
     #[test]
-    fn a_triplet_with_a_missing_image_goes() {
-        check(&[0, 2, 3, 4, 5], &[2, 3, 4]);
-        check(&[0, 1, 2, 3, 4], &[0, 1, 2]);
-        check(&[1, 2, 6, 7, 8], &[2, 3, 4]);
-        check(&[1, 2], &[]);
+    fn a_shared_image_goes_through_once() {
+        check(
+            &[[1, 2, 11], [1, 3, 11], [11, 12, 1]],
+            &[],
+            5,
+            &[0, 1, 2, 0, 3, 2, 2, 4, 0],
+        );
+    }
+
+    #[test]
+    fn a_triplet_with_an_unreadable_image_goes() {
+        check(&[[1, 2, 11], [3, 4, 12]], &[2], 6, &[2, 3, 4]);
+        check(&[[1, 2, 11]], &[1], 3, &[]);
     }
 }

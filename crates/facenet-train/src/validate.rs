@@ -252,9 +252,9 @@ mod tests {
         check_refused(
             |c| {
                 c.random_crop = true;
-                c.resize = Some(40);
+                c.resize = Some(30);
             },
-            "cannot cut 48 x 48 pixels out of images resized to 40",
+            "cannot cut 32 x 32 pixels out of images resized to 30",
         );
     }
 }

@@ -3,14 +3,13 @@
 use clap::CommandFactory;
 
 use crate::args::{Cli, CompletionsArgs};
-use crate::failure::Failure;
 
-pub(crate) fn run(args: CompletionsArgs) -> Result<(), Failure> {
+/// Prints the script.
+pub(crate) fn run(args: CompletionsArgs) {
     clap_complete::generate(
         args.shell,
         &mut Cli::command(),
         "facenet",
         &mut std::io::stdout(),
     );
-    Ok(())
 }

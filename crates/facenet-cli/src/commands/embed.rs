@@ -22,10 +22,10 @@ struct Written<'a> {
     skipped: &'a [(PathBuf, String)],
 }
 
-pub(crate) fn run(args: &EmbedArgs, output: &Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
     let format = Format::of(&args.output)?;
     let source = model_source(args.model.clone(), &args.source)?;
-    let mut console = Console::new(*output);
+    let mut console = Console::new(output);
     let embedded = embed(&source, &args.images, &mut console)?;
     drop(console);
     write(&args.output, format, &embedded)?;

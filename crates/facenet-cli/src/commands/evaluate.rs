@@ -12,13 +12,13 @@ use crate::failure::Failure;
 use crate::progress::Console;
 use crate::report::Output;
 
-pub(crate) fn run(args: &EvaluateArgs, output: &Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
     let protocol = protocol(args);
     let evaluation = match (&args.embeddings, &args.model) {
         (Some(file), _) => evaluate_embeddings(file, stored_pairs(args).as_ref(), &protocol)?,
         (None, Some(model)) => {
             let source = model_source(model.clone(), &args.source)?;
-            let mut console = Console::new(*output);
+            let mut console = Console::new(output);
             evaluate(&source, &pairs(args)?, &protocol, &mut console)?
         }
         (None, None) => {

@@ -19,7 +19,7 @@ struct Written<'a> {
     people: usize,
 }
 
-pub(crate) fn run(args: &PairsArgs, output: &Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &PairsArgs, output: Output) -> Result<(), Failure> {
     let mut folder =
         Folder::scan(&args.folder, &DecodeLimits::default()).map_err(TrainError::from)?;
     if let Some(spec) = &args.people {

@@ -16,7 +16,7 @@ struct Written<'a> {
     pairs: std::path::PathBuf,
 }
 
-pub(crate) fn run(args: &SynthArgs, output: &Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &SynthArgs, output: Output) -> Result<(), Failure> {
     let people = facenet_train::dataset::Synthetic {
         identities: args.identities,
         images_per_identity: args.images,

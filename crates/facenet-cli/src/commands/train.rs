@@ -4,8 +4,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 
 use facenet_train::{
-    Outcome, ResumeOverrides, ResumeRequest, TrainConfig, TrainRequest, resume,
-    saved_model, train,
+    Outcome, ResumeOverrides, ResumeRequest, TrainConfig, TrainRequest, resume, saved_model, train,
 };
 
 use crate::args::TrainArgs;
@@ -14,39 +13,30 @@ use crate::progress::Console;
 use crate::report::Output;
 use crate::train_config::{explicit_flags, train_config};
 
-pub(crate) fn run(
-    args: &TrainArgs,
-    arguments: &[OsString],
-    output: &Output,
-) -> Result<(), Failure> {
+pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> Result<(), Failure> {
     let command_line: Vec<_> = arguments
         .iter()
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let mut console = Console::new(*output);
-    let outcome = match &args.resume {
-        Some(dir) => {
-            let overrides = overrides(args, arguments)?;
-            resume(
-                &ResumeRequest {
-                    dir: dir.clone(),
-                    overrides,
-                    command_line,
-                },
-                &mut console,
-            )
-        }
-        None => {
-            let config = fresh_config(args, arguments)?;
-            announce(args, &config, output);
-            train(
-                &TrainRequest {
-                    config,
-                    command_line,
-                },
-                &mut console,
-            )
-        }
+    let mut console = Console::new(output);
+    let outcome = if let Some(dir) = &args.resume {
+        let overrides = overrides(args, arguments)?;
+        let request = ResumeRequest {
+            dir: dir.clone(),
+            overrides,
+            command_line,
+        };
+        resume(&request, &mut console)
+    } else {
+        let config = fresh_config(args, arguments)?;
+        announce(args, &config, output);
+        train(
+            &TrainRequest {
+                config,
+                command_line,
+            },
+            &mut console,
+        )
     };
     drop(console);
     let outcome = outcome?;
@@ -121,7 +111,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
 }
 
 /// Says what the demo preset is made of: nobody has typed it.
-fn announce(args: &TrainArgs, config: &TrainConfig, output: &Output) {
+fn announce(args: &TrainArgs, config: &TrainConfig, output: Output) {
     if args.data_dir.is_some() {
         return;
     }
@@ -146,7 +136,7 @@ fn summary(outcome: &Outcome) -> String {
     if outcome.accuracy_after.is_some() {
         let _ = writeln!(
             text,
-            "Accuracy on people not trained on: {} before, {} after ({} with averaged weights)",
+            "Accuracy: {} before, {} after ({} with averaged weights)",
             percent(outcome.accuracy_before),
             percent(outcome.accuracy_after),
             percent(outcome.ema_accuracy),
@@ -155,4 +145,32 @@ fn summary(outcome: &Outcome) -> String {
     let _ = writeln!(text, "Model: {}", outcome.model_dir.display());
     let _ = writeln!(text, "Logs:  {}", outcome.log_dir.display());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_before_and_after_and_where() {
+        let outcome = Outcome {
+            status: "done",
+            steps: 3,
+            images: 90,
+            seconds: 1.0,
+            accuracy_before: Some(0.5),
+            accuracy_after: Some(0.875),
+            ema_accuracy: Some(0.9),
+            val: None,
+            far: None,
+            model_dir: "m".into(),
+            log_dir: "l".into(),
+        };
+        let text = summary(&outcome);
+        assert!(
+            text.contains("50.00 % before, 87.50 % after (90.00 % with"),
+            "{text}"
+        );
+        assert!(text.contains("Model: m\nLogs:  l\n"), "{text}");
+    }
 }

@@ -213,6 +213,20 @@ mod tests {
     }
 
     #[test]
+    fn sampling_factors_belong_to_their_axes() {
+        // 32 x 8 pixels, the first component twice as wide: two MCUs of three blocks.
+        let mut bytes = grey(b"\x00\x0f\xff\xd9");
+        let scan = bytes.len() - 14;
+        bytes.splice(
+            scan..scan + 10,
+            [0xff, 0xda, 0, 10, 2, 1, 0, 2, 0, 0, 63, 0],
+        );
+        let frame = [0xff, 0xc0, 0, 14, 8, 0, 8, 0, 32, 2, 1, 0x21, 0, 2, 0x11, 0];
+        bytes.splice(2..15, frame);
+        check_file(&bytes, Ok(()));
+    }
+
+    #[test]
     fn malformed_segments_are_found() {
         let mut bytes = grey(b"\x0f\xff\xd9");
         bytes[13] = 0x00; // sampling factors 0 x 0

@@ -135,7 +135,7 @@ impl CustomOp3 for Normalise {
                 let scale = weight[c].to_f64() * self.inverse_std[c];
                 Line { scale, mean: self.mean[c], bias: bias[c].to_f64() }
             }).collect();
-            let y = self.forward(&channels, x, &lines);
+            let y = forward(&channels, x, &lines);
             Ok((T::to_cpu_storage_owned(y), x_layout.shape().clone()))
         })
     }
@@ -168,24 +168,24 @@ impl CustomOp3 for Normalise {
     }
 }
 
-impl Normalise {
-    fn forward<T: Element>(&self, channels: &Channels, x: &[T], lines: &[Line]) -> Vec<T> {
-        let mut y = vec![T::default(); x.len()];
-        let (image, pixels) = (channels.image(), channels.pixels.max(1));
-        let images = x.par_chunks(image).zip(y.par_chunks_mut(image));
-        images.for_each(|(x, y)| {
-            let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
-            for ((x, y), line) in planes.zip(lines) {
-                let scale = T::from_f64(line.scale);
-                let (mean, bias) = (T::from_f64(line.mean), T::from_f64(line.bias));
-                y.iter_mut()
-                    .zip(x)
-                    .for_each(|(y, &x)| *y = scale * (x - mean) + bias);
-            }
-        });
-        y
-    }
+fn forward<T: Element>(channels: &Channels, x: &[T], lines: &[Line]) -> Vec<T> {
+    let mut y = vec![T::default(); x.len()];
+    let (image, pixels) = (channels.image(), channels.pixels.max(1));
+    let images = x.par_chunks(image).zip(y.par_chunks_mut(image));
+    images.for_each(|(x, y)| {
+        let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
+        for ((x, y), line) in planes.zip(lines) {
+            let scale = T::from_f64(line.scale);
+            let (mean, bias) = (T::from_f64(line.mean), T::from_f64(line.bias));
+            y.iter_mut()
+                .zip(x)
+                .for_each(|(y, &x)| *y = scale * (x - mean) + bias);
+        }
+    });
+    y
+}
 
+impl Normalise {
     /// Sums of the gradient, and of the gradient times the normalised input.
     fn sums<T: Element>(&self, channels: &Channels, x: &[T], grad: &[T], c: usize) -> (f64, f64) {
         let (mut sum, mut sum_x) = (0.0, 0.0);

@@ -1,0 +1,7 @@
+//! Every operation against naive loops, finite differences, and the other route.
+
+mod gradients;
+mod naive;
+mod routes;
+mod special;
+mod tensors;
