@@ -305,7 +305,7 @@ pub struct EvaluateArgs {
     /// Root of the images that the pairs name
     #[arg(long, value_parser = path)]
     pub lfw_dir: Option<PathBuf>,
-    /// Pairs file [<lfw-dir>/pairs.txt]
+    /// Pairs file (by default `pairs.txt` in --lfw-dir)
     #[arg(long, visible_alias = "pairs", value_parser = path)]
     pub lfw_pairs: Option<PathBuf>,
     /// Folds of the protocol
