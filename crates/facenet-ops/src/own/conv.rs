@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::config::ConvConfig;
 use crate::microkernels::gemm::{Matrix, multiply};
-use crate::own::columns::{Geometry, gather, scatter_add};
+use crate::own::columns::{Geometry, gather, join, part, places, scatter_add};
 use crate::own::element::{Element, by_dtype, elements, with_elements};
 
 /// Parts that a batch's weight gradient is summed in: fixed, so that the sum does not depend on
@@ -78,28 +78,76 @@ impl CustomOp2 for Conv {
     }
 }
 
-/// The window matrix of `image`: the image itself where that is it, else gathered in `scratch`.
+/// Output pixels that a product is wide where images are smaller: several of them then share one
+/// product, so that reading the weights is worth it.
+const PIXELS: usize = 64;
+
+/// Images a product; it follows from the shape alone.
+fn group(geometry: &Geometry) -> usize {
+    PIXELS.div_ceil(geometry.pixels().max(1))
+}
+
+/// The window matrix `[rows, n pixels]` of `n` images: a single image itself where that is it,
+/// else gathered in `scratch`.
 fn windows<'a, T: Element>(
     geometry: &Geometry,
-    image: &'a [T],
+    images: &'a [T],
     scratch: &'a mut Vec<T>,
 ) -> Matrix<'a, T> {
     let (rows, pixels) = (geometry.rows(), geometry.pixels());
     if geometry.is_pointwise() {
-        return Matrix::new(image, rows, pixels);
+        return side_by_side(images, rows, pixels, scratch);
     }
-    scratch.resize(rows * pixels, T::default());
-    gather(geometry, image, scratch);
-    Matrix::new(scratch, rows, pixels)
+    let images = images.chunks_exact(geometry.image());
+    let n = images.len();
+    scratch.clear();
+    scratch.resize(rows * n * pixels, T::default());
+    for (image, place) in images.zip(places(n, pixels)) {
+        gather(geometry, image, scratch, place);
+    }
+    Matrix::new(scratch, rows, n * pixels)
+}
+
+/// Images `[n, rows, pixels]` as one matrix `[rows, n pixels]`; a single one needs no copy.
+fn side_by_side<'a, T: Element>(
+    images: &'a [T],
+    rows: usize,
+    pixels: usize,
+    scratch: &'a mut Vec<T>,
+) -> Matrix<'a, T> {
+    let columns = images.len() / rows;
+    if columns == pixels {
+        return Matrix::new(images, rows, pixels);
+    }
+    scratch.resize(images.len(), T::default());
+    join(images, rows, pixels, scratch);
+    Matrix::new(scratch, rows, columns)
+}
+
+/// `left right` into images `[n, rows, pixels]`.
+fn multiply_apart<T: Element>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    (rows, pixels): (usize, usize),
+    scratch: &mut Vec<T>,
+    images: &mut [T],
+) {
+    if images.len() == rows * pixels {
+        return multiply(left, right, images, false);
+    }
+    scratch.resize(images.len(), T::default());
+    multiply(left, right, scratch, false);
+    part(scratch, rows, pixels, images);
 }
 
 fn forward<T: Element>(geometry: &Geometry, x: &[T], weight: &[T], c_out: usize) -> Vec<T> {
     let (image, out) = (geometry.image(), c_out * geometry.pixels());
+    let (n, sizes) = (group(geometry), (c_out, geometry.pixels()));
     let mut y = vec![T::default(); x.len() / image * out];
     let weight = Matrix::new(weight, c_out, geometry.rows());
-    let images = x.par_chunks_exact(image).zip(y.par_chunks_exact_mut(out));
-    images.for_each_init(Vec::new, |scratch, (x, y)| {
-        multiply(weight, windows(geometry, x, scratch), y, false);
+    let groups = x.par_chunks(n * image).zip(y.par_chunks_mut(n * out));
+    groups.for_each_init(Default::default, |(columns, product), (x, y)| {
+        multiply_apart(weight, windows(geometry, x, columns), sizes, product, y);
     });
     y
 }
@@ -111,37 +159,42 @@ fn data_gradient<T: Element>(
     c_out: usize,
 ) -> Vec<T> {
     let (image, out) = (geometry.image(), c_out * geometry.pixels());
-    let (rows, pixels) = (geometry.rows(), geometry.pixels());
+    let (rows, pixels, n) = (geometry.rows(), geometry.pixels(), group(geometry));
     let mut dx = vec![T::default(); grad.len() / out * image];
     let weight = Matrix::new(weight, c_out, rows).transposed();
-    let images = grad
-        .par_chunks_exact(out)
-        .zip(dx.par_chunks_exact_mut(image));
-    images.for_each_init(Vec::new, |scratch: &mut Vec<T>, (grad, dx)| {
-        let grad = Matrix::new(grad, c_out, pixels);
-        if geometry.is_pointwise() {
-            return multiply(weight, grad, dx, false);
-        }
-        scratch.resize(rows * pixels, T::default());
-        multiply(weight, grad, scratch, false);
-        scatter_add(geometry, scratch, dx);
-    });
+    let groups = grad.par_chunks(n * out).zip(dx.par_chunks_mut(n * image));
+    groups.for_each_init(
+        Default::default,
+        |(joined, columns): &mut (Vec<T>, Vec<T>), (grad, dx)| {
+            let n = grad.len() / out;
+            let grad = side_by_side(grad, c_out, pixels, joined);
+            if geometry.is_pointwise() {
+                return multiply_apart(weight, grad, (rows, pixels), columns, dx);
+            }
+            columns.resize(rows * n * pixels, T::default());
+            multiply(weight, grad, columns, false);
+            for (dx, place) in dx.chunks_exact_mut(image).zip(places(n, pixels)) {
+                scatter_add(geometry, columns, dx, place);
+            }
+        },
+    );
     dx
 }
 
 fn weight_gradient<T: Element>(geometry: &Geometry, x: &[T], grad: &[T], c_out: usize) -> Vec<T> {
     let (image, out) = (geometry.image(), c_out * geometry.pixels());
-    let size = c_out * geometry.rows();
+    let (size, n) = (c_out * geometry.rows(), group(geometry));
     let per_part = (x.len() / image).div_ceil(PARTS).max(1);
     let parts = x
         .par_chunks(per_part * image)
         .zip(grad.par_chunks(per_part * out));
     let sums: Vec<Vec<T>> = parts
         .map(|(x, grad)| {
-            let (mut sum, mut scratch) = (vec![T::default(); size], Vec::new());
-            for (x, grad) in x.chunks_exact(image).zip(grad.chunks_exact(out)) {
-                let grad = Matrix::new(grad, c_out, geometry.pixels());
-                let windows = windows(geometry, x, &mut scratch).transposed();
+            let (mut sum, mut columns, mut joined) =
+                (vec![T::default(); size], Vec::new(), Vec::new());
+            for (x, grad) in x.chunks(n * image).zip(grad.chunks(n * out)) {
+                let grad = side_by_side(grad, c_out, geometry.pixels(), &mut joined);
+                let windows = windows(geometry, x, &mut columns).transposed();
                 multiply(grad, windows, &mut sum, true);
             }
             sum

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use crate::config::ConvConfig;
 use crate::own::columns::Geometry;
-use crate::own::element::{Element, by_dtype, elements, with_elements};
+use crate::own::element::{Element, by_dtype, elements, wide, with_elements};
 
 pub(crate) fn depthwise_conv2d(x: &Tensor, weight: &Tensor, config: ConvConfig) -> Result<Tensor> {
     x.contiguous()?
@@ -125,17 +125,60 @@ impl Padded {
         }
     }
 
-    /// The output's place in the grid.
-    fn places(&self) -> impl Iterator<Item = usize> + use<> {
-        let (out, stride, width) = (self.geometry.out, self.geometry.config.stride, self.width);
-        (0..out.0).flat_map(move |y| (0..out.1).map(move |x| y * stride.0 * width + x * stride.1))
+    /// The sum of the shifted copies of `source`, each times its tap's weight: pixel `i` of `out`
+    /// is the sum over the taps of `weight source[i + tap]`.
+    #[inline]
+    fn correlate<'a, T: Element>(
+        &self,
+        source: &[T],
+        mut weights: impl Iterator<Item = &'a T>,
+        out: &mut [T],
+    ) {
+        let mut weight = || weights.next().copied().unwrap_or_default();
+        let ((kh, kw), n) = (self.geometry.kernel, out.len());
+        out.fill(T::default());
+        for row in (0..kh).map(|y| y * self.width) {
+            let thirds = kw / 3 * 3;
+            for tap in (row..row + thirds).step_by(3) {
+                let runs = [0, 1, 2].map(|x| &source[tap + x..][..n]);
+                add_runs(out, [weight(), weight(), weight()], runs);
+            }
+            for tap in row + thirds..row + kw {
+                let (weight, run) = (weight(), &source[tap..][..n]);
+                let elements = out.iter_mut().zip(run);
+                wide(|| elements.for_each(|(y, &x)| *y += weight * x));
+            }
+        }
+    }
+
+    /// Reads an output plane off the grid.
+    fn gather<T: Element>(&self, grid: &[T], out: &mut [T]) {
+        let (width, stride) = (self.width, self.geometry.config.stride);
+        for (y, row) in out.chunks_exact_mut(self.geometry.out.1).enumerate() {
+            let grid = &grid[y * stride.0 * width..];
+            if stride.1 == 1 {
+                row.copy_from_slice(&grid[..row.len()]);
+            } else {
+                let places = grid.iter().step_by(stride.1);
+                row.iter_mut()
+                    .zip(places)
+                    .for_each(|(to, &value)| *to = value);
+            }
+        }
     }
 
     /// Scatters an output plane over the grid, which is zero already.
     fn spread<T: Element>(&self, out: &[T], grid: &mut [T]) {
-        self.places()
-            .zip(out)
-            .for_each(|(place, &value)| grid[place] = value);
+        let (width, stride) = (self.width, self.geometry.config.stride);
+        for (y, row) in out.chunks_exact(self.geometry.out.1).enumerate() {
+            let grid = &mut grid[y * stride.0 * width..];
+            if stride.1 == 1 {
+                grid[..row.len()].copy_from_slice(row);
+            } else {
+                let places = grid.iter_mut().step_by(stride.1);
+                places.zip(row).for_each(|(to, &value)| *to = value);
+            }
+        }
     }
 }
 
@@ -152,43 +195,30 @@ fn forward<T: Element>(geometry: &Geometry, x: &[T], weight: &[T], c: usize) -> 
         let planes = x.chunks_exact(image).zip(y.chunks_exact_mut(out));
         for ((x, y), weight) in planes.zip(weight.chunks_exact(taps)) {
             plane.fill(x, &mut padded);
-            grid.fill(T::default());
-            for (tap, &weight) in plane.taps().zip(weight) {
-                let shifted = &padded[tap..tap + grid.len()];
-                grid.iter_mut()
-                    .zip(shifted)
-                    .for_each(|(y, &x)| *y += weight * x);
-            }
-            plane
-                .places()
-                .zip(y)
-                .for_each(|(place, y)| *y = grid[place]);
+            plane.correlate(&padded, weight.iter(), &mut grid);
+            plane.gather(&grid, y);
         }
     });
     y
 }
 
+/// The gradient of each padded pixel is a correlation too: of the output's gradient, after as
+/// many zeros as the last tap is far, with the kernel turned about.
 fn data_gradient<T: Element>(geometry: &Geometry, weight: &[T], grad: &[T], c: usize) -> Vec<T> {
     let (image, out, taps) = (geometry.image(), geometry.pixels(), geometry.rows());
     let plane = Padded::new(*geometry);
+    let reach = plane.len() - plane.grid();
     let mut dx = vec![T::default(); grad.len() / out * image];
     let images = grad
-        .par_chunks_exact(c * out)
-        .zip(dx.par_chunks_exact_mut(c * image));
+        .par_chunks_exact(out * c)
+        .zip(dx.par_chunks_exact_mut(image * c));
     images.for_each(|(grad, dx)| {
+        let mut grid = vec![T::default(); plane.len() + reach];
         let mut padded = vec![T::default(); plane.len()];
-        let mut grid = vec![T::default(); plane.grid()];
         let planes = grad.chunks_exact(out).zip(dx.chunks_exact_mut(image));
         for ((grad, dx), weight) in planes.zip(weight.chunks_exact(taps)) {
-            plane.spread(grad, &mut grid);
-            padded.fill(T::default());
-            for (tap, &weight) in plane.taps().zip(weight) {
-                let shifted = &mut padded[tap..tap + grid.len()];
-                shifted
-                    .iter_mut()
-                    .zip(&grid)
-                    .for_each(|(dx, &g)| *dx += weight * g);
-            }
+            plane.spread(grad, &mut grid[reach..]);
+            plane.correlate(&grid, weight.iter().rev(), &mut padded);
             plane.read(&padded, dx);
         }
     });
@@ -199,21 +229,32 @@ fn weight_gradient<T: Element>(geometry: &Geometry, x: &[T], grad: &[T], c: usiz
     let (image, out, taps) = (geometry.image(), geometry.pixels(), geometry.rows());
     let plane = Padded::new(*geometry);
     let mut dw = vec![T::default(); c * taps];
-    dw.par_chunks_exact_mut(taps)
-        .enumerate()
-        .for_each(|(channel, dw)| {
-            let mut padded = vec![T::default(); plane.len()];
-            let mut grid = vec![T::default(); plane.grid()];
-            let planes = x.chunks_exact(image).zip(grad.chunks_exact(out));
-            for (x, grad) in planes.skip(channel).step_by(c) {
-                plane.fill(x, &mut padded);
-                plane.spread(grad, &mut grid);
-                for (tap, dw) in plane.taps().zip(&mut *dw) {
-                    *dw += dot(&padded[tap..tap + grid.len()], &grid);
-                }
+    let channels = dw.par_chunks_exact_mut(taps).enumerate();
+    channels.for_each(|(channel, dw)| {
+        let mut padded = vec![T::default(); plane.len()];
+        let mut grid = vec![T::default(); plane.grid()];
+        let planes = x.chunks_exact(image).zip(grad.chunks_exact(out));
+        for (x, grad) in planes.skip(channel).step_by(c) {
+            plane.fill(x, &mut padded);
+            plane.spread(grad, &mut grid);
+            for (tap, dw) in plane.taps().zip(&mut *dw) {
+                *dw += dot(&padded[tap..tap + grid.len()], &grid);
             }
-        });
+        }
+    });
     dw
+}
+
+/// `out += weights[0] runs[0] + weights[1] runs[1] + ...`, term after term.
+#[inline]
+fn add_runs<T: Element>(out: &mut [T], weights: [T; 3], runs: [&[T]; 3]) {
+    let inputs = runs[0].iter().zip(runs[1]).zip(runs[2]);
+    let elements = out.iter_mut().zip(inputs);
+    wide(|| {
+        elements.for_each(|(out, ((&a, &b), &c))| {
+            *out = *out + weights[0] * a + weights[1] * b + weights[2] * c;
+        });
+    });
 }
 
 /// Accumulators of [`dot`].
@@ -222,19 +263,18 @@ const LANES: usize = 16;
 /// The dot product, in interleaved accumulators that are added in order.
 #[inline]
 fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    let mut lanes = [T::default(); LANES];
-    let (a_whole, b_whole) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a_whole
-        .remainder()
-        .iter()
-        .zip(b_whole.remainder())
-        .map(|(&a, &b)| a * b);
-    let rest = rest.sum::<T>();
-    for (a, b) in a_whole.zip(b_whole) {
-        for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
-            *lane += a * b;
+    let (a, a_rest) = a.as_chunks::<LANES>();
+    let (b, b_rest) = b.as_chunks::<LANES>();
+    let lanes = wide(|| {
+        let mut lanes = [T::default(); LANES];
+        for (a, b) in a.iter().zip(b) {
+            for lane in 0..LANES {
+                lanes[lane] += a[lane] * b[lane];
+            }
         }
-    }
+        lanes
+    });
+    let rest = a_rest.iter().zip(b_rest).map(|(&a, &b)| a * b).sum::<T>();
     lanes.into_iter().sum::<T>() + rest
 }
 

@@ -56,22 +56,35 @@ pub(crate) fn with_elements<T: Element, R>(
     }
 }
 
+/// Runs `f` compiled for AVX2 where the machine has it.
+///
+/// The same operations in the same order, so the same bits: nothing is fused or reassociated.
+#[inline]
+pub(crate) fn wide<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(f);
+    }
+    f()
+}
+
 /// Accumulators of [`lane_sum`].
 const LANES: usize = 8;
 
 /// The sum in f64, in eight interleaved accumulators that are added in order: as exact as one,
 /// and not bound by the latency of an addition.
 #[inline]
-pub(crate) fn lane_sum(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let mut values = values;
-    for _ in 0..values.len() / LANES {
-        for lane in &mut lanes {
-            *lane += values.next().unwrap_or_default();
+pub(crate) fn lane_sum(mut values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    wide(|| {
+        let mut lanes = [0.0; LANES];
+        for _ in 0..values.len() / LANES {
+            for lane in &mut lanes {
+                *lane += values.next().unwrap_or_default();
+            }
         }
-    }
-    let rest: f64 = values.sum();
-    lanes.iter().sum::<f64>() + rest
+        let rest: f64 = values.sum();
+        lanes.iter().sum::<f64>() + rest
+    })
 }
 
 #[cfg(test)]

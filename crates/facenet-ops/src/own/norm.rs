@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::own::element::{Element, by_dtype, elements, lane_sum, with_elements};
+use crate::own::element::{Element, by_dtype, elements, lane_sum, wide, with_elements};
 
 /// Mean and biased variance of each channel, summed in f64, image by image.
 pub(crate) fn moments(x: &Tensor) -> Result<(Tensor, Tensor)> {
@@ -90,10 +90,10 @@ impl Channels {
     }
 
     fn sum<T: Element>(&self, values: &[T], c: usize, f: impl Fn(f64) -> f64) -> f64 {
-        let stretches = self.stretches(c);
-        stretches
-            .map(|s| lane_sum(values[s].iter().map(|v| f(v.to_f64()))))
-            .sum()
+        let sums = self
+            .stretches(c)
+            .map(|s| lane_sum(values[s].iter().map(|v| f(v.to_f64()))));
+        sums.sum()
     }
 }
 
@@ -177,9 +177,8 @@ fn forward<T: Element>(channels: &Channels, x: &[T], lines: &[Line]) -> Vec<T> {
         for ((x, y), line) in planes.zip(lines) {
             let scale = T::from_f64(line.scale);
             let (mean, bias) = (T::from_f64(line.mean), T::from_f64(line.bias));
-            y.iter_mut()
-                .zip(x)
-                .for_each(|(y, &x)| *y = scale * (x - mean) + bias);
+            let elements = y.iter_mut().zip(x);
+            wide(|| elements.for_each(|(y, &x)| *y = scale * (x - mean) + bias));
         }
     });
     y
@@ -188,12 +187,12 @@ fn forward<T: Element>(channels: &Channels, x: &[T], lines: &[Line]) -> Vec<T> {
 impl Normalise {
     /// Sums of the gradient, and of the gradient times the normalised input.
     fn sums<T: Element>(&self, channels: &Channels, x: &[T], grad: &[T], c: usize) -> (f64, f64) {
-        let (mut sum, mut sum_x) = (0.0, 0.0);
+        let (mut sum, mut sum_x, mean) = (0.0, 0.0, self.mean[c]);
         for s in channels.stretches(c) {
             let grad = &grad[s.clone()];
             sum += lane_sum(grad.iter().map(|g| g.to_f64()));
             let products = x[s].iter().zip(grad);
-            sum_x += lane_sum(products.map(|(x, g)| g.to_f64() * (x.to_f64() - self.mean[c])));
+            sum_x += lane_sum(products.map(|(x, g)| g.to_f64() * (x.to_f64() - mean)));
         }
         (sum, sum_x * self.inverse_std[c])
     }
@@ -226,15 +225,12 @@ impl Normalise {
         images
             .zip(dx.par_chunks_mut(image))
             .for_each(|((x, grad), dx)| {
-                let planes = x
-                    .chunks(pixels)
-                    .zip(grad.chunks(pixels))
-                    .zip(dx.chunks_mut(pixels));
+                let inputs = x.chunks(pixels).zip(grad.chunks(pixels));
+                let planes = inputs.zip(dx.chunks_mut(pixels));
                 for (((x, grad), dx), &[scale, slope, mean, shift]) in planes.zip(&slopes) {
-                    let inputs = x.iter().zip(grad);
-                    dx.iter_mut()
-                        .zip(inputs)
-                        .for_each(|(dx, (&x, &g))| *dx = scale * g + (slope * (x - mean) + shift));
+                    let of_both = |x, g| scale * g + (slope * (x - mean) + shift);
+                    let elements = dx.iter_mut().zip(x.iter().zip(grad));
+                    wide(|| elements.for_each(|(dx, (&x, &g))| *dx = of_both(x, g)));
                 }
             });
         dx

@@ -3,7 +3,7 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
-use crate::own::element::{Element, by_dtype, elements, lane_sum, with_elements};
+use crate::own::element::{Element, by_dtype, elements, lane_sum, wide, with_elements};
 
 /// Elements of a work item: long enough to be worth a thread, and fixed.
 const CHUNK: usize = 1 << 14;
@@ -29,7 +29,7 @@ pub(crate) fn residual(x: &Tensor, branch: &Tensor, scale: f64, relu: bool) -> R
 fn map<T: Element>(x: &[T], f: impl Fn(T) -> T + Sync) -> Vec<T> {
     let mut y = vec![T::default(); x.len()];
     let chunks = x.par_chunks(CHUNK).zip(y.par_chunks_mut(CHUNK));
-    chunks.for_each(|(x, y)| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x)));
+    chunks.for_each(|(x, y)| wide(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x))));
     y
 }
 
@@ -41,9 +41,8 @@ fn map2<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) -> Vec<T> {
         .zip(b.par_chunks(CHUNK))
         .zip(y.par_chunks_mut(CHUNK));
     chunks.for_each(|((a, b), y)| {
-        y.iter_mut()
-            .zip(a.iter().zip(b))
-            .for_each(|(y, (&a, &b))| *y = f(a, b));
+        let elements = y.iter_mut().zip(a.iter().zip(b));
+        wide(|| elements.for_each(|(y, (&a, &b))| *y = f(a, b)));
     });
     y
 }
@@ -56,21 +55,23 @@ fn channels(shape: &Shape) -> Result<(usize, usize)> {
     }
 }
 
-/// `f(channel, input plane, output plane)` for every plane, images in parallel.
+/// `f(x, value of the channel)` of each element, images in parallel.
 fn by_plane<T: Element>(
     x: &[T],
     shape: &Shape,
-    f: impl Fn(usize, &[T], &mut [T]) + Sync,
+    of_channel: &[T],
+    f: impl Fn(T, T) -> T + Sync,
 ) -> Result<Vec<T>> {
     let (c, pixels) = channels(shape)?;
     let (image, pixels) = ((c * pixels).max(1), pixels.max(1));
     let mut y = vec![T::default(); x.len()];
-    x.par_chunks(image)
-        .zip(y.par_chunks_mut(image))
-        .for_each(|(x, y)| {
-            let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
-            planes.enumerate().for_each(|(c, (x, y))| f(c, x, y));
-        });
+    let images = x.par_chunks(image).zip(y.par_chunks_mut(image));
+    images.for_each(|(x, y)| {
+        let planes = x.chunks(pixels).zip(y.chunks_mut(pixels));
+        for ((x, y), &value) in planes.zip(of_channel) {
+            wide(|| y.iter_mut().zip(x).for_each(|(y, &x)| *y = f(x, value)));
+        }
+    });
     Ok(y)
 }
 
@@ -138,9 +139,9 @@ impl CustomOp2 for Prelu {
         use candle_core::backend::BackendStorage;
         by_dtype!(x.dtype(), T => {
             let slope = elements::<T>(slope, slope_layout)?;
-            let y = by_plane(elements::<T>(x, layout)?, layout.shape(), |c, x, y| {
-                let negative = |x: T| if x < T::default() { slope[c] * x } else { x };
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = negative(x));
+            let y = by_plane(elements::<T>(x, layout)?, layout.shape(), slope, |x, slope| {
+                let scaled = slope * x;
+                if x < T::default() { scaled } else { x }
             })?;
             Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
         })
@@ -157,8 +158,9 @@ impl CustomOp2 for Prelu {
         by_dtype!(x.dtype(), T => with_elements::<T, _>(x, |v| with_elements::<T, _>(grad, |g| {
             with_elements::<T, _>(slope, |slopes| {
                 let zero = T::default();
-                let dx = by_plane_with(v, g, (c, pixels), |c, x, g| {
-                    if x > zero { g } else { slopes[c] * g }
+                let dx = by_plane_with((v, g), (c, pixels), slopes, |x, g, slope| {
+                    let scaled = slope * g;
+                    if x > zero { g } else { scaled }
                 });
                 let dslope =
                     channel_sums(v, g, x.shape(), |x, g| if x < zero { x * g } else { zero })?;
@@ -171,26 +173,22 @@ impl CustomOp2 for Prelu {
     }
 }
 
-/// `f(channel, a, b)` of each two elements, images in parallel.
+/// `f(a, b, value of the channel)` of each two elements, images in parallel.
 fn by_plane_with<T: Element>(
-    a: &[T],
-    b: &[T],
+    (a, b): (&[T], &[T]),
     (c, pixels): (usize, usize),
-    f: impl Fn(usize, T, T) -> T + Sync,
+    of_channel: &[T],
+    f: impl Fn(T, T, T) -> T + Sync,
 ) -> Vec<T> {
     let mut y = vec![T::default(); a.len()];
     let (image, pixels) = ((c * pixels).max(1), pixels.max(1));
     let images = a.par_chunks(image).zip(b.par_chunks(image));
     images.zip(y.par_chunks_mut(image)).for_each(|((a, b), y)| {
-        let planes = a
-            .chunks(pixels)
-            .zip(b.chunks(pixels))
-            .zip(y.chunks_mut(pixels));
-        planes.enumerate().for_each(|(c, ((a, b), y))| {
-            y.iter_mut()
-                .zip(a.iter().zip(b))
-                .for_each(|(y, (&a, &b))| *y = f(c, a, b));
-        });
+        let inputs = a.chunks(pixels).zip(b.chunks(pixels));
+        for (((a, b), y), &value) in inputs.zip(y.chunks_mut(pixels)).zip(of_channel) {
+            let elements = y.iter_mut().zip(a.iter().zip(b));
+            wide(|| elements.for_each(|(y, (&a, &b))| *y = f(a, b, value)));
+        }
     });
     y
 }
@@ -212,9 +210,7 @@ impl CustomOp2 for AddBias {
         use candle_core::backend::BackendStorage;
         by_dtype!(x.dtype(), T => {
             let bias = elements::<T>(bias, bias_layout)?;
-            let y = by_plane(elements::<T>(x, layout)?, layout.shape(), |c, x, y| {
-                y.iter_mut().zip(x).for_each(|(y, &x)| *y = x + bias[c]);
-            })?;
+            let y = by_plane(elements::<T>(x, layout)?, layout.shape(), bias, |x, b| x + b)?;
             Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
         })
     }
