@@ -59,6 +59,19 @@ proptest! {
     }
 }
 
+/// 9 x 7 pixels: two images share a product, and each eighth of the batch has two products and a
+/// narrower third.
+#[test]
+fn a_batch_of_many_products_agrees() {
+    let config = ConvConfig {
+        stride: (1, 1),
+        padding: (1, 1),
+    };
+    check_routes(&two(&[40, 2, 9, 7], &[3, 2, 3, 3]), &|v, route| {
+        conv2d(&v[0], &v[1], config, route)
+    });
+}
+
 /// Bits of outputs and gradients of the operations with reductions, on `threads` threads.
 fn bits(threads: usize) -> Vec<u64> {
     let pool = rayon::ThreadPoolBuilder::new()
