@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::outside;
+use crate::{demo, outside};
 
 /// A check too slow for `.ci/run`.
 struct Slow {
@@ -16,11 +16,18 @@ struct Slow {
 }
 
 /// Every slower check; a later one adds its line here.
-const SLOW: &[Slow] = &[Slow {
-    name: "outside",
-    what: "each leaf crate's README example, in a crate outside the workspace",
-    run: outside::run,
-}];
+const SLOW: &[Slow] = &[
+    Slow {
+        name: "outside",
+        what: "each leaf crate's README example, in a crate outside the workspace",
+        run: outside::run,
+    },
+    Slow {
+        name: "demo",
+        what: "`facenet train` on three seeds: untrained below 70 %, trained 85 % or more",
+        run: demo::run,
+    },
+];
 
 /// What [`run`] does, a step a line.
 pub(crate) fn list() -> String {

@@ -2,6 +2,7 @@
 
 mod args;
 mod ci;
+mod demo;
 mod fixtures;
 mod outside;
 mod snippet;
