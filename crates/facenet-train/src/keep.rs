@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::Tensor;
-use facenet_lfw::Report;
+use candle_core::{DType, Tensor};
+use facenet_lfw::{LfwError, Report};
 use facenet_model::{FORMAT, SavedConfig, model_files, save_model};
 use serde_json::json;
 
@@ -76,10 +76,12 @@ impl Engine {
         let threads = config.loader_threads;
         let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
         score(&self.model, &feed, set, config.batch_size, observer)
+            .map_err(|error| divergence(error, self.progress.step))
     }
 
     /// Scores, notes the best and saves, at the end of an epoch.
     pub(crate) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.check_weights()?;
         let raw = self.score(false, observer)?;
         let score = match &raw {
             Some(report) => Some(report.accuracy_mean),
@@ -105,8 +107,22 @@ impl Engine {
         Ok(self.last.take().unwrap_or_default())
     }
 
+    /// Refuses weights that are no longer finite: a step finds out only about the one before.
+    fn check_weights(&self) -> Result<(), TrainError> {
+        for (name, tensor) in self.model.state() {
+            // A finite number less itself is 0; infinity and NaN give NaN.
+            let difference = tensor.sub(&tensor)?.sum_all()?.to_dtype(DType::F64)?;
+            if difference.to_scalar::<f64>()? != 0.0 {
+                let what = format!("{name} is not finite");
+                return Err(TrainError::diverged(self.progress.step, what));
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a checkpoint of the state between two steps.
     pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.check_weights()?;
         self.progress.statistics_updates = self.model.updates();
         let checkpoint = Checkpoint {
             model: self.model.state(),
@@ -158,6 +174,16 @@ impl Engine {
                 "best": progress.best,
             }),
         }
+    }
+}
+
+/// Embeddings that are no numbers are no fault of the pairs that they score.
+fn divergence(error: TrainError, step: u64) -> TrainError {
+    match error {
+        TrainError::Lfw(LfwError::NotFinite { .. }) => {
+            TrainError::diverged(step, "an embedding of an image to score is not finite")
+        }
+        other => other,
     }
 }
 

@@ -2,6 +2,11 @@
 
 mod checkpoint;
 mod ema;
+mod epochs;
 mod golden;
 mod optimizer;
+mod refusals;
+mod runs;
+mod same_bytes;
 mod schedule;
+mod stops;

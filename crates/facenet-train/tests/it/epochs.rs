@@ -1,0 +1,64 @@
+//! Epochs: how many steps they have, and what their ends do to mined triplets.
+
+use facenet_train::{Leftover, TrainConfig};
+
+use crate::runs::{Scratch, Told, listen};
+
+fn told(leftover: Leftover) -> Told {
+    let scratch = Scratch::new();
+    let (outcome, told) = listen(TrainConfig {
+        leftover,
+        epoch_size: 3,
+        max_nrof_epochs: 3,
+        ..scratch.config()
+    });
+    assert_eq!(outcome.expect("it trains").steps, 9);
+    told
+}
+
+/// Steps that the rounds mined before an epoch's end would have given beyond it.
+fn left_over(told: &Told) -> bool {
+    let needed = told.mined.iter().map(|triplets| triplets.div_ceil(21));
+    needed.sum::<usize>() > told.steps.len()
+}
+
+#[test]
+fn an_epoch_has_exactly_its_steps_whatever_a_round_gives() {
+    for leftover in [Leftover::Drop, Leftover::Carry] {
+        let told = told(leftover);
+        let expected: Vec<_> = (0..3)
+            .flat_map(|epoch| [(epoch, 1), (epoch, 2), (epoch, 3)])
+            .collect();
+        assert_eq!(told.steps, expected);
+        assert!(left_over(&told), "no round was cut: {:?}", told.mined);
+    }
+}
+
+#[test]
+fn drop_begins_every_epoch_with_a_round_of_its_own() {
+    let told = told(Leftover::Drop);
+    for first in [0, 3, 6] {
+        assert!(told.mined_after.contains(&first), "{:?}", told.mined_after);
+    }
+}
+
+#[test]
+fn carry_trains_on_every_triplet_in_turn() {
+    let told = told(Leftover::Carry);
+    // A round is mined when the one before is used up, and at no other time.
+    let mut step = 0;
+    let expected: Vec<_> = told
+        .mined
+        .iter()
+        .map(|triplets| {
+            let begins = step;
+            step += triplets.div_ceil(21);
+            begins
+        })
+        .collect();
+    assert_eq!(told.mined_after, expected);
+    assert!(
+        !told.mined_after.contains(&3),
+        "nothing was carried: {expected:?}"
+    );
+}
