@@ -1,5 +1,6 @@
 //! Starting a run, going on with one, and what it came to.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -152,7 +153,7 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
         parameters.iter().map(|p| (p.name, p.var)),
     )?;
     drop(parameters);
-    let run_dir = folder.parent().unwrap_or(Path::new(".")).to_owned();
+    let run_dir = run_dir_of(&folder)?;
     let record = Record::reopen(&config, &run_dir, &request.command_line)?;
     let note = format!(
         "going on from {} after step {}",
@@ -268,6 +269,17 @@ fn checkpoint_of(dir: &Path) -> Result<PathBuf, TrainError> {
             "give the folder that `train` named as its model folder, without /model",
         )
     })
+}
+
+/// The run's folder that a checkpoint lies in, under a path that ends in its name: the logs have
+/// the same one. `.` and `x/..` do not say it.
+fn run_dir_of(checkpoint: &Path) -> Result<PathBuf, TrainError> {
+    let parent = checkpoint.parent().unwrap_or(Path::new(""));
+    if parent.file_name().is_some() {
+        return Ok(parent.to_owned());
+    }
+    let here = Path::new(".").join(parent);
+    fs::canonicalize(&here).map_err(|source| TrainError::io(&here, "find this folder", source))
 }
 
 fn check_same_data(folder: &Path, expected: &str, found: &str) -> Result<(), TrainError> {
