@@ -43,7 +43,8 @@ impl Folder {
     /// that is in the set already or holds it. A file is taken when its first bytes are those of
     /// a format that is read, whatever its name. One whose name claims such a format is taken
     /// too, unless it is plainly another: reading it will fail, and a broken image should be
-    /// counted as one. The rest is in [`skipped`](Self::skipped).
+    /// counted as one. The rest is in [`skipped`](Self::skipped), but for the lists of pairs and
+    /// people in `root`.
     ///
     /// - `limits`: for decoding later; the scan decodes nothing
     ///
@@ -142,6 +143,14 @@ fn list(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+/// Whether a loose file is one of the lists that belong beside the identities, as LFW's do:
+/// `pairs*.txt` and `people*.txt`. Nobody takes them for images that were passed over.
+fn is_list(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let stem = name.and_then(|name| name.strip_suffix(".txt"));
+    stem.is_some_and(|stem| stem.starts_with("pairs") || stem.starts_with("people"))
+}
+
 fn is_hidden(path: &Path) -> bool {
     let name = path.file_name();
     name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
@@ -185,6 +194,7 @@ impl Scan {
         let reason = match std::fs::metadata(path) {
             _ if is_hidden(path) => SkipReason::Hidden,
             Err(error) => SkipReason::Unreadable(error.to_string()),
+            Ok(kind) if kind.is_file() && is_list(path) => return None,
             Ok(kind) if kind.is_file() => SkipReason::LooseFile,
             Ok(kind) if !kind.is_dir() => SkipReason::Special,
             Ok(_) => match path.canonicalize() {
@@ -293,6 +303,22 @@ mod tests {
             .map(|one| format!("{}: {}", relative(&one.path), one.reason))
             .collect();
         assert_eq!(passed, skipped);
+    }
+
+    #[test]
+    fn lists_of_pairs_and_people_are_nothing_passed_over() {
+        let files: [(&str, &[u8]); 5] = [
+            ("a/1.pgm", PICTURE),
+            ("pairs.txt", b"1"),
+            ("pairsDevTest.txt", b"1"),
+            ("people.txt", b"1"),
+            ("notes.txt", b"1"),
+        ];
+        check(
+            &files,
+            &["a: a/1.pgm"],
+            &["notes.txt: not in an identity folder"],
+        );
     }
 
     #[test]
