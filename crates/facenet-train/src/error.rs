@@ -3,6 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use facenet_dataset::DatasetError;
+use facenet_lfw::LfwError;
+
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -89,7 +92,7 @@ pub enum TrainError {
     },
     /// Images, folders or recipes are wrong.
     #[error(transparent)]
-    Dataset(#[from] facenet_dataset::DatasetError),
+    Dataset(#[from] DatasetError),
     /// The identities cannot be sampled as asked.
     #[error(transparent)]
     Sampler(#[from] facenet_sampler::SamplerError),
@@ -98,7 +101,7 @@ pub enum TrainError {
     Mine(#[from] facenet_miner::MineError),
     /// Pairs or their figures are wrong.
     #[error(transparent)]
-    Lfw(#[from] facenet_lfw::LfwError),
+    Lfw(#[from] LfwError),
     /// A model is missing, broken or of another kind.
     #[error(transparent)]
     Model(#[from] facenet_model::ModelError),
@@ -180,17 +183,27 @@ impl TrainError {
         }
     }
 
-    /// The kind of error. An unwritable folder or full disk is [`ExitClass::Resources`]; a
-    /// schedule file that is missing or wrong is [`ExitClass::Usage`], as a flag would be.
+    /// The kind of error. An unwritable folder or full disk is [`ExitClass::Resources`], whoever
+    /// wrote; a schedule or recipe file that is missing or wrong is [`ExitClass::Usage`], as a
+    /// flag would be.
     pub fn exit_class(&self) -> ExitClass {
         match self {
-            Self::Config { .. } | Self::Schedule { .. } | Self::Mine(_) => ExitClass::Usage,
+            Self::Config { .. }
+            | Self::Schedule { .. }
+            | Self::Mine(_)
+            | Self::Dataset(DatasetError::Recipe { .. } | DatasetError::Config { .. })
+            | Self::Lfw(LfwError::FarTarget { .. } | LfwError::NothingAsked { .. }) => {
+                ExitClass::Usage
+            }
+            Self::Dataset(DatasetError::Write { .. } | DatasetError::Thread { .. })
+            | Self::Lfw(LfwError::Write { .. })
+            | Self::Io { .. }
+            | Self::Candle(_) => ExitClass::Resources,
             Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
                 ExitClass::Data
             }
             Self::Diverged { .. } | Self::Starved { .. } => ExitClass::Diverged,
             Self::Checkpoint { .. } | Self::Model(_) => ExitClass::Model,
-            Self::Io { .. } | Self::Candle(_) => ExitClass::Resources,
         }
     }
 }
@@ -272,6 +285,19 @@ mod tests {
                 .code(),
             5
         );
+    }
+
+    #[test]
+    fn a_leaf_that_cannot_write_lacks_resources_and_a_bad_setting_is_usage() {
+        let denied = || io::ErrorKind::PermissionDenied.into();
+        let (path, source) = (PathBuf::from("x"), denied());
+        let write = TrainError::from(LfwError::Write { path, source });
+        assert_eq!(write.exit_class(), ExitClass::Resources);
+        let (path, source) = (PathBuf::from("x"), denied());
+        let write = TrainError::from(DatasetError::Write { path, source });
+        assert_eq!(write.exit_class(), ExitClass::Resources);
+        let target = TrainError::from(LfwError::FarTarget { found: 2.0 });
+        assert_eq!(target.exit_class(), ExitClass::Usage);
     }
 
     #[test]

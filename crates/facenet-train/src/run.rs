@@ -262,7 +262,8 @@ fn checkpoint_of(dir: &Path) -> Result<PathBuf, TrainError> {
     if dir.join(PROGRESS_FILE).is_file() {
         return Ok(dir.to_owned());
     }
-    latest(dir)?.ok_or_else(|| {
+    let newest = if dir.is_dir() { latest(dir)? } else { None };
+    newest.ok_or_else(|| {
         TrainError::checkpoint(
             dir,
             "found no checkpoint, expected a run's model folder or a checkpoint-<step> folder",
