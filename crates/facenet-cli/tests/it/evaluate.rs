@@ -1,0 +1,217 @@
+//! `evaluate`: of a model, and of embeddings that were stored.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{DATA, Run, Scratch, USAGE};
+
+/// Scores the run's model on the synthetic faces.
+const SCORE: &str = "evaluate --model run/model --lfw-dir faces --lfw-nrof-folds 2";
+
+/// Scores with `flags` more; the result.
+#[track_caller]
+fn check(scratch: &Scratch, flags: &str) -> Run {
+    scratch.run(&format!("{SCORE} --json {flags}")).done()
+}
+
+#[test]
+fn a_score_has_the_figures_of_the_protocol_and_says_the_same_to_people() {
+    let scratch = Scratch::with_run();
+    let json = check(&scratch, "").json();
+    for key in [
+        "accuracy_mean",
+        "accuracy_std",
+        "val",
+        "val_std",
+        "far",
+        "auc",
+        "eer",
+    ] {
+        let value = json[key]
+            .as_f64()
+            .unwrap_or_else(|| panic!("no number {key}: {json}"));
+        assert!((0.0..=1.0).contains(&value), "{key}: {json}");
+    }
+    for key in ["accuracy", "best_thresholds", "val_thresholds", "interval"] {
+        assert_eq!(json[key].as_array().map(Vec::len), Some(2), "{key}: {json}");
+    }
+    assert!(
+        json["val_status"].is_string() && json["exact"].is_object(),
+        "{json}"
+    );
+    assert_eq!(json["missing_pairs"], 0, "{json}");
+    let text = scratch.run(SCORE).done().stdout;
+    let mean = json["accuracy_mean"].as_f64().expect("checked above");
+    let std = json["accuracy_std"].as_f64().expect("checked above");
+    assert!(
+        text.contains(&format!("Accuracy: {mean:.5}+-{std:.5}")),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_protocols_flags_have_their_aliases_and_act() {
+    let scratch = Scratch::with_run();
+    let plain = check(&scratch, "").stdout;
+    scratch.copy("faces", "elsewhere");
+    fs::rename(
+        scratch.path("elsewhere/pairs.txt"),
+        scratch.path("list.txt"),
+    )
+    .expect("copied");
+    let model = "evaluate --json --model run/model --lfw_dir elsewhere";
+    for flags in [
+        "--pairs list.txt --nrof-folds 2",
+        "--lfw_pairs list.txt --lfw_nrof_folds 2",
+    ] {
+        assert_eq!(
+            scratch.run(&format!("{model} {flags}")).done().stdout,
+            plain,
+            "{flags}"
+        );
+    }
+    for same in [
+        "--distance 0",
+        "--distance-metric 0",
+        "--far-target 0.001",
+        "--lfw-folds 1,2",
+    ] {
+        assert_eq!(check(&scratch, same).stdout, plain, "{same}");
+    }
+    let flipped = "--use-flipped-images";
+    assert_eq!(
+        check(&scratch, flipped).stdout,
+        check(&scratch, &format!("{flipped}=concat")).stdout
+    );
+    for other in ["--distance 1", flipped, "--use-flipped-images=sum"] {
+        assert_ne!(check(&scratch, other).stdout, plain, "{other}");
+    }
+    // A shift changes angles, not the distances between points.
+    let angle = check(&scratch, "--distance 1").stdout;
+    assert_ne!(
+        check(&scratch, "--distance 1 --subtract-mean").stdout,
+        angle
+    );
+    for wrong in [
+        "--distance 2",
+        "--far-target 2",
+        "--use-flipped-images=both",
+        "--lfw-folds 0",
+    ] {
+        assert_eq!(
+            scratch.run(&format!("{SCORE} {wrong}")).code,
+            USAGE,
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn folds_of_the_pairs_file_are_scored_alone() {
+    let scratch = Scratch::new();
+    scratch
+        .run("synth faces --identities 24 --images 4 --side 32 --folds 4 --pairs-per-fold 6")
+        .done();
+    let run = Scratch::with_run();
+    scratch.write("model/config.json", run.read("run/model/config.json"));
+    let weights = fs::read(run.path("run/model/model.safetensors")).expect("saved");
+    scratch.write("model/model.safetensors", weights);
+    let pairs = scratch.read("faces/pairs.txt");
+    let lines: Vec<_> = pairs.lines().collect();
+    // Fold 4 is the last 12 of 48 lines after the header, fold 2 the second 12.
+    let chosen = [&["2\t6"], &lines[13..25], &lines[37..49]]
+        .concat()
+        .join("\n");
+    scratch.write("chosen.txt", chosen);
+    let score = "evaluate --json --model model --lfw-dir faces";
+    let folds = scratch.run(&format!("{score} --lfw-folds 2,4")).done();
+    let alone = scratch
+        .run(&format!("{score} --pairs chosen.txt --nrof-folds 2"))
+        .done();
+    let (mut folds, mut alone) = (folds.json(), alone.json());
+    let numbers = [&mut folds, &mut alone].map(|object| object["folds"].take());
+    assert_eq!(numbers, [json!([2, 4]), json!([1, 2])]);
+    assert_eq!(folds, alone);
+}
+
+#[test]
+fn missing_images_are_counted_and_the_result_is_not_lfw() {
+    let scratch = Scratch::with_run();
+    fs::remove_file(scratch.path("faces/synth_00000/synth_00000_0002.png")).expect("in pair 1");
+    let text = scratch
+        .run(&format!("{SCORE} --allow-missing"))
+        .done()
+        .stdout;
+    let json = check(&scratch, "--allow-missing").json();
+    let missing = json["missing_pairs"].as_u64().expect("a count");
+    assert!(missing >= 1, "{json}");
+    assert!(
+        text.contains(&format!(
+            "{missing} pairs missing: this is not an LFW result"
+        )),
+        "{text}"
+    );
+}
+
+#[test]
+fn stored_embeddings_score_as_the_model_that_wrote_them() {
+    let scratch = Scratch::with_run();
+    scratch
+        .run("embed faces --model run/model --output rows.safetensors")
+        .done();
+    let stored =
+        "evaluate --json --embeddings rows.safetensors --pairs faces/pairs.txt --nrof-folds 2";
+    for flags in ["", "--distance 1", "--subtract-mean", "--lfw-folds 1,2"] {
+        let found = scratch.run(&format!("{stored} {flags}")).done();
+        assert_eq!(found.stdout, check(&scratch, flags).stdout, "{flags}");
+    }
+}
+
+#[test]
+fn stored_embeddings_that_do_not_serve_are_refused() {
+    let scratch = Scratch::with_run();
+    let line = "evaluate --lfw-nrof-folds 2 --embeddings";
+    scratch.run(
+        "embed faces/synth_00000 faces/synth_00001 --model run/model --output few.safetensors",
+    );
+    scratch
+        .run("embed faces --model run/model --output rows.safetensors")
+        .done();
+    scratch.refuses(
+        &format!("{line} rows.safetensors"),
+        DATA,
+        &[
+            "rows.safetensors: found no `issame`, and no --pairs",
+            "expected",
+        ],
+    );
+    scratch.refuses(
+        &format!("{line} run/model/model.safetensors"),
+        DATA,
+        &["model.safetensors: found no tensor `embeddings`"],
+    );
+    fs::remove_file(scratch.path("faces/synth_00003/synth_00003_0001.png"))
+        .expect("named in pairs");
+    scratch
+        .run("embed faces --model run/model --output fewer.safetensors")
+        .done();
+    let pairs = format!("{line} fewer.safetensors --pairs faces/pairs.txt");
+    scratch.refuses(
+        &pairs,
+        DATA,
+        &[
+            "fewer.safetensors: ",
+            "name an image without a row",
+            "synth_00003_0001",
+            "--allow-missing",
+        ],
+    );
+    let allowed = scratch
+        .run(&format!("{pairs} --allow-missing --json"))
+        .done()
+        .json();
+    assert!(allowed["missing_pairs"].as_u64() >= Some(1), "{allowed}");
+    let both = scratch.run("evaluate --embeddings rows.safetensors --model run/model");
+    assert_eq!(both.code, USAGE, "{both:#?}");
+}

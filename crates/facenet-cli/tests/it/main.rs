@@ -1,0 +1,9 @@
+//! The built program, from command line to exit code and files.
+
+mod bad_input;
+mod bad_model;
+mod evaluate;
+mod golden;
+mod support;
+mod train;
+mod usage;

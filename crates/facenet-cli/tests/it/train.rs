@@ -1,0 +1,266 @@
+//! `train`: what it reports, what it writes, people lists, pretrained weights, going on.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{DATA, Scratch, USAGE, tiny};
+
+/// Trains with `changes`; the object on stdout, which is all that stdout has.
+#[track_caller]
+fn train(scratch: &Scratch, changes: &str) -> Value {
+    let run = scratch
+        .run(&format!("train --json {}", tiny(changes)))
+        .done();
+    assert_eq!(run.stdout.lines().count(), 1, "{run:#?}");
+    run.json()
+}
+
+/// The file `name` in the folder that `object` has under `key`.
+#[track_caller]
+fn file_of(scratch: &Scratch, object: &Value, key: &str, name: &str) -> String {
+    let folder = object[key].as_str().expect("a path");
+    scratch.read(&format!("{folder}/{name}"))
+}
+
+const KEYS: [&str; 11] = [
+    "status",
+    "steps",
+    "images",
+    "seconds",
+    "accuracy_before",
+    "accuracy_after",
+    "ema_accuracy",
+    "val",
+    "far",
+    "model_dir",
+    "log_dir",
+];
+
+#[test]
+fn the_result_has_its_keys_and_null_where_nothing_is_scored() {
+    let scratch = Scratch::with_faces();
+    let plain = train(&scratch, "--data-dir faces");
+    let scored = train(
+        &scratch,
+        "--data-dir faces --lfw-dir faces --lfw-nrof-folds 2",
+    );
+    for (object, is_scored) in [(&plain, false), (&scored, true)] {
+        let keys: Vec<_> = object.as_object().expect("an object").keys().collect();
+        let mut expected = KEYS.to_vec();
+        expected.sort_unstable();
+        assert_eq!(
+            {
+                let mut keys = keys;
+                keys.sort_unstable();
+                keys
+            },
+            expected
+        );
+        assert_eq!(
+            (&object["status"], &object["steps"]),
+            (&"done".into(), &2.into()),
+            "{object}"
+        );
+        for key in &KEYS[4..9] {
+            assert_eq!(object[*key].is_number(), is_scored, "{key}: {object}");
+            assert_eq!(object[*key].is_null(), !is_scored, "{key}: {object}");
+        }
+        assert!(
+            object["images"].as_u64() >= Some(6) && object["seconds"].is_number(),
+            "{object}"
+        );
+    }
+}
+
+#[test]
+fn a_run_leaves_a_model_a_checkpoint_and_its_logs() {
+    let scratch = Scratch::with_faces();
+    let object = train(
+        &scratch,
+        "--data-dir faces --lfw-dir faces --lfw-nrof-folds 2",
+    );
+    for name in ["config.json", "README.md"] {
+        assert!(!file_of(&scratch, &object, "model_dir", name).is_empty());
+    }
+    let arguments = file_of(&scratch, &object, "log_dir", "arguments.txt");
+    assert!(
+        arguments.lines().any(|line| line == "batch_size: 6"),
+        "{arguments}"
+    );
+    let revision = file_of(&scratch, &object, "log_dir", "revision_info.txt");
+    assert!(revision.contains("--data-dir faces"), "{revision}");
+    let results = file_of(&scratch, &object, "log_dir", "lfw_result.txt");
+    let last: Vec<_> = results
+        .lines()
+        .last()
+        .expect("scored")
+        .split('\t')
+        .collect();
+    let after = object["accuracy_after"].as_f64().expect("scored");
+    assert_eq!(last[..2], ["2", format!("{after:.5}").as_str()]);
+    let names = scratch.names();
+    assert!(
+        names
+            .iter()
+            .any(|name| name.ends_with("checkpoint-00000002/optimizer.safetensors"))
+    );
+    assert!(
+        names
+            .iter()
+            .any(|name| name.contains("/events.out.tfevents."))
+    );
+    assert!(!names.iter().any(|name| name.contains("/.")), "{names:?}");
+}
+
+#[test]
+fn people_read_the_summary_on_stdout_and_the_course_on_stderr() {
+    let scratch = Scratch::with_faces();
+    let line = tiny("--data-dir faces --lfw-dir faces --lfw-nrof-folds 2");
+    let run = scratch.run(&format!("train {line}")).done();
+    assert!(run.stdout.starts_with("done: 2 steps, "), "{run:#?}");
+    for part in ["Accuracy: ", " before, ", "Model: models/", "Logs:  logs/"] {
+        assert!(run.stdout.contains(part), "{run:#?}");
+    }
+    assert!(run.stderr.contains("Epoch: [0][2/2]"), "{run:#?}");
+    assert!(
+        !run.stderr.contains("skipped"),
+        "pairs.txt belongs there: {run:#?}"
+    );
+    let quiet = scratch.run(&format!("train --quiet {line}")).done();
+    assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn the_demo_says_the_settings_that_nobody_typed() {
+    let scratch = Scratch::new();
+    let line = tiny("--synthetic-identities 8 --synthetic-images 4 --synthetic-test-identities 30");
+    let run = scratch.run(&format!("train {line}")).done();
+    for part in [
+        "No --data-dir: the demo",
+        "--seed 666",
+        "--batch-size 6",
+        "--optimizer ADAM",
+    ] {
+        assert!(run.stderr.contains(part), "{run:#?}");
+    }
+    assert!(run.stdout.contains("Accuracy: "), "{run:#?}");
+}
+
+#[test]
+fn lists_say_who_is_trained_on() {
+    let scratch = Scratch::with_faces();
+    let person = |number: usize| format!("synth_{number:05}");
+    let plain: Vec<_> = (0..6).map(person).collect();
+    scratch.write("six.txt", plain.join("\n"));
+    let lines = |numbers: std::ops::Range<usize>| -> Vec<String> {
+        let count = numbers.len().to_string();
+        let people = numbers.map(|number| format!("{}\t4", person(number)));
+        std::iter::once(count).chain(people).collect()
+    };
+    let folds = [vec!["3".to_owned()], lines(0..4), lines(4..6), lines(6..12)];
+    scratch.write("people.txt", folds.concat().join("\n"));
+    let whole = train(&scratch, "--data-dir faces");
+    let whole = progress(&scratch, &whole);
+    assert!(whole.contains("12 identities, 48 images"), "{whole}");
+    let same = [
+        "--train-people six.txt",
+        "--train-people people.txt:1-2",
+        "--exclude-people people.txt:3",
+        "--train-people people.txt --exclude-people people.txt:3",
+        "--train_people people.txt:1,2",
+    ];
+    for flags in same {
+        let object = train(&scratch, &format!("--data-dir faces {flags}"));
+        let found = progress(&scratch, &object);
+        assert!(
+            found.contains("6 identities, 24 images"),
+            "{flags}: {found}"
+        );
+    }
+}
+
+/// What the run's checkpoint says of its data.
+fn progress(scratch: &Scratch, object: &Value) -> String {
+    let folder = object["model_dir"].as_str().expect("a path");
+    let folder = folder
+        .strip_suffix("model")
+        .expect("below the run's folder");
+    scratch.read(&format!("{folder}checkpoint-00000002/progress.json"))
+}
+
+#[test]
+fn lists_that_do_not_serve_are_refused() {
+    let scratch = Scratch::with_faces();
+    scratch.write("nobody.txt", "Nobody\n");
+    scratch.write("empty.txt", "# no one\n");
+    scratch.write("people.txt", "2\n1\nsynth_00000\t4\n1\nsynth_00001\tfour\n");
+    let cases = [
+        ("--train-people gone.txt", DATA, "gone.txt: cannot read"),
+        (
+            "--train-people empty.txt",
+            DATA,
+            "empty.txt:0: no names, expected one a line",
+        ),
+        (
+            "--train-people nobody.txt",
+            USAGE,
+            "none of the people named have a folder in faces",
+        ),
+        (
+            "--exclude-people people.txt:1",
+            DATA,
+            "people.txt:5: found \"synth_00001\\tfour\", expected",
+        ),
+        (
+            "--train-people nobody.txt:1-2",
+            DATA,
+            "nobody.txt:1: a list of names has no folds",
+        ),
+    ];
+    for (flags, code, part) in cases {
+        let line = format!("train {}", tiny(&format!("--data-dir faces {flags}")));
+        scratch.refuses(&line, code, &[part]);
+    }
+}
+
+#[test]
+fn a_finished_run_goes_on_for_more_epochs() {
+    let scratch = Scratch::with_run();
+    let scored = "--data-dir faces --lfw-dir faces --lfw-nrof-folds 2 --max-nrof-epochs 2";
+    let fresh = train(&scratch, scored);
+    let line = "train --json --resume run --max-nrof-epochs 2";
+    let resumed = scratch.run(line).done().json();
+    assert_eq!(resumed["steps"], 4, "{resumed}");
+    assert_eq!(
+        resumed["images"], fresh["images"],
+        "the same rounds: {resumed} {fresh}"
+    );
+    assert!(
+        resumed["accuracy_after"].is_number(),
+        "it is scored as before: {resumed}"
+    );
+    let weights = |object: &Value| {
+        let folder = object["model_dir"].as_str().expect("a path");
+        fs::read(scratch.path(&format!("{folder}/model.safetensors"))).expect("saved")
+    };
+    assert!(
+        weights(&resumed) == weights(&fresh),
+        "as if it had never stopped"
+    );
+}
+
+#[test]
+fn a_pretrained_model_brings_its_own_network() {
+    let scratch = Scratch::with_run();
+    let line = "train --json --data-dir faces --pretrained-model run/model --batch-size 6 \
+        --people-per-batch 4 --images-per-person 3 --epoch-size 1 --max-nrof-epochs 1 \
+        --models-base-dir models --logs-base-dir logs";
+    let object = scratch.run(line).done().json();
+    let config = |text: String| -> Value { serde_json::from_str(&text).expect("JSON") };
+    let own = config(scratch.read("run/model/config.json"));
+    let new = config(file_of(&scratch, &object, "model_dir", "config.json"));
+    assert_eq!(new["model"]["architecture"], own["model"]["architecture"]);
+    assert_eq!(new["model"]["embedding_size"], 16, "{new}");
+    assert_eq!(new["model"]["image_size"], 32, "{new}");
+}
