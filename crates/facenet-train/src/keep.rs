@@ -63,20 +63,34 @@ impl Engine {
     fn score_present(&self, observer: &mut dyn Observer) -> Result<Report, TrainError> {
         let set = self.scoring.as_ref().expect("the caller has looked");
         let config = &self.progress.config;
+        self.settle()?;
+        let pictures = set.pictures.clone();
+        let threads = config.loader_threads;
+        let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
+        score(&self.model, &feed, set, config.batch_size, observer)
+            .map_err(|error| divergence(error, self.progress.step))
+    }
+
+    /// Recalibrates running statistics that are too young for the weights that are present.
+    fn settle(&self) -> Result<(), TrainError> {
         let ids = self.plan.round_images(self.progress.round);
         let pass = Pass {
             purpose: Purpose::Settle,
             epoch: self.progress.epoch(),
             step: self.progress.step,
             ids: &ids,
-            batch: config.batch_size,
+            batch: self.progress.config.batch_size,
         };
-        settle_statistics(&self.model, &self.plan.feed, &pass)?;
-        let pictures = set.pictures.clone();
-        let threads = config.loader_threads;
-        let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
-        score(&self.model, &feed, set, config.batch_size, observer)
-            .map_err(|error| divergence(error, self.progress.step))
+        settle_statistics(&self.model, &self.plan.feed, &pass)
+    }
+
+    /// The weights' average with statistics that fit it: the model that is scored as the average.
+    fn settled_average(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
+        let raw = copied(&self.model.state())?;
+        self.model.set_state(self.ema.shadow())?;
+        let average = self.settle().map(|()| copied(&self.model.state()));
+        self.model.set_state(&raw)?;
+        Ok(average??)
     }
 
     /// Scores, notes the best and saves, at the end of an epoch.
@@ -146,7 +160,7 @@ impl Engine {
     /// Saves the weights, or their average, as a model folder called `name` in the run's folder.
     pub(crate) fn save_model_as(&self, name: &str, is_ema: bool) -> Result<(), TrainError> {
         let state = if is_ema {
-            self.ema.shadow().clone()
+            self.settled_average()?
         } else {
             self.model.state()
         };

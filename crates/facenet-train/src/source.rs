@@ -112,6 +112,12 @@ pub(crate) fn fingerprint(pictures: &dyn Pictures) -> String {
     for (identity, &n_images) in sizes.iter().enumerate() {
         hash.add(pictures.identity_name(identity as u32).as_bytes());
         hash.add(&n_images.to_le_bytes());
+        for image in 0..n_images {
+            let identity = identity as u32;
+            let name = PathBuf::from(pictures.name(ImageId { identity, image }));
+            // Without its folders: a data set may be moved as a whole.
+            hash.add(name.file_name().unwrap_or_default().as_encoded_bytes());
+        }
     }
     let n_images: u64 = sizes.iter().map(|&n| u64::from(n)).sum();
     format!(

@@ -3,9 +3,12 @@
 mod checkpoint;
 mod ema;
 mod epochs;
+mod folders;
 mod golden;
+mod keeping;
 mod logs;
 mod optimizer;
+mod pretrained;
 mod refusals;
 mod runs;
 mod same_bytes;

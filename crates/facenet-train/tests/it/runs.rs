@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use facenet_train::dataset::Synthetic;
-use facenet_train::lfw::PairsConfig;
+use facenet_train::lfw::{PairsConfig, Report};
 use facenet_train::{
     Event, ExitClass, Leftover, Outcome, ResumeOverrides, ResumeRequest, Silent, TrainConfig,
     TrainError, TrainRequest, checkpoint_path, resume, train, write_synthetic,
@@ -28,6 +28,8 @@ pub(crate) struct Told {
     pub(crate) losses: Vec<f64>,
     /// Warnings.
     pub(crate) warnings: Vec<String>,
+    /// Whether of the average, and the figures, of each score.
+    pub(crate) scores: Vec<(bool, Report)>,
     /// Step of the run at which each round was mined.
     pub(crate) mined_after: Vec<usize>,
 }
@@ -47,6 +49,9 @@ impl Told {
             } => {
                 self.steps.push((*epoch, *step_in_epoch));
                 self.losses.push(*loss);
+            }
+            Event::Scored { is_ema, report, .. } => {
+                self.scores.push((*is_ema, (*report).clone()));
             }
             Event::Warning(text) => self.warnings.push((*text).to_owned()),
             _ => {}

@@ -1,0 +1,106 @@
+//! Training that starts from a saved model's weights.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use candle_core::Tensor;
+use facenet_train::dataset::Standardisation;
+use facenet_train::model::load_tensors;
+use facenet_train::{ExitClass, Outcome, TrainConfig, saved_model};
+
+use crate::runs::{Scratch, check_error, listen, run};
+
+/// A model of embedding size 24 with a recipe of its own.
+fn pretrained(scratch: &Scratch) -> Outcome {
+    run(TrainConfig {
+        embedding_size: 24,
+        standardisation: Standardisation::Fixed,
+        ..scratch.config()
+    })
+}
+
+/// Weights without running statistics, as bits.
+fn weights(dir: &Path) -> BTreeMap<String, Vec<u32>> {
+    let tensors = load_tensors(&dir.join("model.safetensors")).expect("a model folder");
+    let bits = |tensor: &Tensor| -> Vec<u32> {
+        let values = tensor
+            .flatten_all()
+            .and_then(|values| values.to_vec1::<f32>());
+        values.expect("f32").into_iter().map(f32::to_bits).collect()
+    };
+    let learned = tensors
+        .iter()
+        .filter(|(name, _)| !name.contains("running_"));
+    learned
+        .map(|(name, tensor)| (name.clone(), bits(tensor)))
+        .collect()
+}
+
+/// A run of steps too small to move a weight, from the model in `dir`.
+fn still(scratch: &Scratch, dir: &Path) -> TrainConfig {
+    TrainConfig {
+        pretrained_model: Some(dir.to_owned()),
+        learning_rate: 1e-30,
+        weight_decay: 0.0,
+        seed: 7,
+        ..scratch.config()
+    }
+}
+
+#[test]
+fn weights_sizes_and_recipe_come_from_the_model_and_nothing_else_does() {
+    let scratch = Scratch::new();
+    let first = pretrained(&scratch);
+    let mut config = still(&scratch, &first.model_dir);
+    config.take_model(&saved_model(&first.model_dir).expect("a model folder"));
+    assert_eq!(config.embedding_size, 24);
+    assert_eq!(config.standardisation, Standardisation::Fixed);
+    let second = run(config);
+    assert_eq!(second.steps, 8, "steps count from the beginning");
+    let (before, after) = (weights(&first.model_dir), weights(&second.model_dir));
+    assert!(before.len() > 50 && before == after);
+    let saved = |outcome: &Outcome| saved_model(&outcome.model_dir).expect("a model folder");
+    assert_eq!(saved(&second), saved(&first));
+}
+
+#[test]
+fn a_fresh_run_has_other_weights() {
+    let scratch = Scratch::new();
+    let first = pretrained(&scratch);
+    let fresh = run(TrainConfig {
+        pretrained_model: None,
+        embedding_size: 24,
+        ..still(&scratch, &first.model_dir)
+    });
+    assert!(weights(&first.model_dir) != weights(&fresh.model_dir));
+}
+
+#[test]
+fn a_model_of_another_size_is_refused_with_both_sizes() {
+    let scratch = Scratch::new();
+    let first = pretrained(&scratch);
+    let (outcome, told) = listen(still(&scratch, &first.model_dir));
+    let error = outcome.expect_err("16 numbers are not 24");
+    check_error(
+        &error,
+        ExitClass::Usage,
+        "is mobilefacenet for 16 pixels and 24 numbers, expected mobilefacenet, 16 and 16",
+    );
+    assert_eq!(told.steps.len(), 0);
+}
+
+#[test]
+fn a_broken_model_is_refused_by_its_files_name() {
+    let scratch = Scratch::new();
+    let first = pretrained(&scratch);
+    for name in ["model.safetensors", "config.json"] {
+        let path = first.model_dir.join(name);
+        let good = std::fs::read(&path).expect("readable");
+        for damaged in [&good[..good.len() / 2], &[], b"{}"] {
+            std::fs::write(&path, damaged).expect("writable");
+            let (outcome, _) = listen(still(&scratch, &first.model_dir));
+            check_error(&outcome.expect_err("damaged"), ExitClass::Model, name);
+        }
+        std::fs::write(&path, good).expect("writable");
+    }
+}
