@@ -30,7 +30,12 @@ pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
     drop(console);
     write(&args.output, format, &embedded)?;
     for (path, reason) in &embedded.skipped {
-        output.remark(&format!("skipped {}: {reason}", path.display()));
+        let path = path.display().to_string();
+        // A reason that a decoder gave begins with the path already.
+        let reason = reason
+            .strip_prefix(&format!("{path}: "))
+            .unwrap_or(reason.as_str());
+        output.remark(&format!("skipped {path}: {reason}"));
     }
     let written = Written {
         output: &args.output,

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod bad_model;
+mod data_sets;
+mod embed;
 mod evaluate;
 mod golden;
 mod support;
