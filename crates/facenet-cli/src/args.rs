@@ -371,10 +371,10 @@ pub struct PairsArgs {
     pub output: PathBuf,
     /// Folds; no person is in two
     #[arg(long, default_value_t = 10)]
-    pub folds: usize,
+    pub folds: u32,
     /// Pairs of each kind, same and different, in a fold
     #[arg(long, default_value_t = 300)]
-    pub pairs_per_fold: usize,
+    pub pairs_per_fold: u32,
     /// Only these people: a file of names, or `people.txt:9,10`
     #[arg(long, value_name = "FILE[:FOLDS]")]
     pub people: Option<String>,
@@ -400,10 +400,10 @@ pub struct SynthArgs {
     pub side: u32,
     /// Folds of the pairs file
     #[arg(long, default_value_t = 10)]
-    pub folds: usize,
+    pub folds: u32,
     /// Pairs of each kind in a fold
     #[arg(long, default_value_t = 30)]
-    pub pairs_per_fold: usize,
+    pub pairs_per_fold: u32,
     /// Seed of the faces
     #[arg(long, default_value_t = 666)]
     pub seed: u64,

@@ -80,6 +80,10 @@ pub(crate) fn explicit_recipe(args: &RecipeArgs, base: &Recipe) -> Result<Option
     let mut recipe = base.clone();
     take_given_some!(args => recipe; centre_crop, resize);
     take_given!(args => recipe; standardisation);
+    let origin = "--centre-crop, --resize";
+    recipe
+        .check(origin)
+        .map_err(facenet_train::TrainError::from)?;
     Ok(Some(recipe))
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use facenet_dataset::DatasetError;
 use facenet_lfw::LfwError;
+use facenet_model::ModelError;
 
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +105,7 @@ pub enum TrainError {
     Lfw(#[from] LfwError),
     /// A model is missing, broken or of another kind.
     #[error(transparent)]
-    Model(#[from] facenet_model::ModelError),
+    Model(#[from] ModelError),
     /// A tensor operation failed.
     #[error("tensor operation failed; check the device's memory and --device")]
     Candle(#[from] candle_core::Error),
@@ -185,12 +186,14 @@ impl TrainError {
 
     /// The kind of error. An unwritable folder or full disk is [`ExitClass::Resources`], whoever
     /// wrote; a schedule or recipe file that is missing or wrong is [`ExitClass::Usage`], as a
-    /// flag would be.
+    /// flag would be, and so are sizes that a network does not have (those of a saved model are
+    /// its file's fault).
     pub fn exit_class(&self) -> ExitClass {
         match self {
             Self::Config { .. }
             | Self::Schedule { .. }
             | Self::Mine(_)
+            | Self::Model(ModelError::Config { .. })
             | Self::Dataset(DatasetError::Recipe { .. } | DatasetError::Config { .. })
             | Self::Lfw(LfwError::FarTarget { .. } | LfwError::NothingAsked { .. }) => {
                 ExitClass::Usage

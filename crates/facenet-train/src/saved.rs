@@ -23,13 +23,18 @@ pub struct SavedModel {
 /// [`TrainError::Model`] for a folder that is no model.
 pub fn saved_model(dir: &Path) -> Result<SavedModel, TrainError> {
     let saved = load_config(dir)?;
-    let recipe = serde_json::from_value(saved.recipe).map_err(|error| {
+    let other = |problem: String| {
         TrainError::checkpoint(
             &dir.join(CONFIG_FILE),
-            format!("found a recipe of another form ({error})"),
+            format!("found a recipe of another form ({problem})"),
             "use the version that wrote it, or train again",
         )
-    })?;
+    };
+    let recipe: Recipe =
+        serde_json::from_value(saved.recipe).map_err(|error| other(error.to_string()))?;
+    recipe
+        .check("recipe")
+        .map_err(|error| other(error.to_string()))?;
     Ok(SavedModel {
         model: saved.model,
         recipe,

@@ -10,6 +10,12 @@ use rayon::prelude::*;
 use crate::durable::SCRATCH_PREFIX;
 use crate::error::TrainError;
 
+/// Sides of a picture, in pixels; within what the decoder reads back.
+const MIN_SIDE: u32 = 1;
+const MAX_SIDE: u32 = 4096;
+/// Most pictures of a folder: above, a file system is the wrong place for them.
+const MAX_PICTURES: u64 = 1 << 24;
+
 /// Writes `<folder>/<name>/<name>_<number, 4 digits>.png` for every picture, and
 /// `<folder>/pairs.txt`; gives the path of the latter. LFW's names, so that LFW's form of pairs
 /// file serves.
@@ -28,6 +34,7 @@ pub fn write_synthetic(
         let problem = format!("{} exists; give a folder that does not", folder.display());
         return Err(TrainError::config("FOLDER", problem));
     }
+    check_sizes(people)?;
     let persons: Vec<_> = (0..people.identities)
         .map(|identity| person(people, identity))
         .collect();
@@ -53,6 +60,26 @@ pub fn write_synthetic(
     fs::rename(&scratch, folder)
         .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
     Ok(folder.join("pairs.txt"))
+}
+
+/// Sides and counts that can be drawn and named.
+fn check_sizes(people: &Synthetic) -> Result<(), TrainError> {
+    if !(MIN_SIDE..=MAX_SIDE).contains(&people.side) {
+        let problem = format!(
+            "found {}, expected {MIN_SIDE} to {MAX_SIDE} pixels",
+            people.side
+        );
+        return Err(TrainError::config("--side", problem));
+    }
+    let pictures = u64::from(people.identities) * u64::from(people.images_per_identity);
+    if pictures > MAX_PICTURES {
+        let problem = format!(
+            "{} identities of {} pictures are {pictures}, expected at most {MAX_PICTURES}",
+            people.identities, people.images_per_identity
+        );
+        return Err(TrainError::config("--identities", problem));
+    }
+    Ok(())
 }
 
 fn person(people: &Synthetic, identity: u32) -> Person {

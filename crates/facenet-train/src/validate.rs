@@ -2,13 +2,27 @@
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::source::FIRST_TEST_IDENTITY;
+
+/// Most images of a step or a round: their embeddings alone would fill a large machine.
+const MAX_COUNT: u64 = 1 << 24;
+/// Most unseen synthetic identities: the names of their pictures are held in memory.
+const MAX_TESTED: u64 = 1 << 14;
+/// Most pictures of a synthetic identity.
+const MAX_SYNTHETIC_IMAGES: u64 = 1 << 10;
 
 /// A flag, whether its value is fine, and what is expected and to be done otherwise.
 type Check = (&'static str, bool, String);
 
 /// Returns the first check that fails as an error.
 pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
-    let groups = [sizes(config), shares(config), rates(config), data(config)];
+    let groups = [
+        sizes(config),
+        bounds(config),
+        shares(config),
+        rates(config),
+        data(config),
+    ];
     let failed = groups.into_iter().flatten().find(|(_, holds, _)| !holds);
     failed.map_or(Ok(()), |(flag, _, problem)| {
         Err(TrainError::config(flag, problem))
@@ -26,7 +40,7 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
                 "found {batch}, expected a multiple of 3 (anchor, positive, negative); \
                  give {} or {}",
                 (batch / 3 * 3).max(3),
-                batch / 3 * 3 + 3
+                (batch / 3 * 3).saturating_add(3)
             ),
         ),
         (
@@ -85,6 +99,37 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
                 config.resize.unwrap_or(0)
             ),
         ),
+    ]
+}
+
+/// Numbers so large that memory would end before training begins.
+fn bounds(config: &TrainConfig) -> Vec<Check> {
+    let most = |flag, value: u64, most: u64| -> Check {
+        let problem = format!("found {value}, expected at most {most}");
+        (flag, value <= most, problem)
+    };
+    let identities = u64::from(config.synthetic_identities);
+    let tested = u64::from(config.synthetic_test_identities);
+    let images = u64::from(config.synthetic_images);
+    vec![
+        most("--batch-size", config.batch_size as u64, MAX_COUNT),
+        most(
+            "--people-per-batch",
+            config.people_per_batch as u64,
+            MAX_COUNT,
+        ),
+        most(
+            "--images-per-person",
+            config.images_per_person as u64,
+            MAX_COUNT,
+        ),
+        most(
+            "--synthetic-identities",
+            identities,
+            u64::from(FIRST_TEST_IDENTITY),
+        ),
+        most("--synthetic-test-identities", tested, MAX_TESTED),
+        most("--synthetic-images", images, MAX_SYNTHETIC_IMAGES),
     ]
 }
 
@@ -225,6 +270,15 @@ mod tests {
         );
         check_refused(|c| c.batch_size = 91, "give 90 or 93");
         check_refused(|c| c.batch_size = 0, "give 3 or 3");
+    }
+
+    #[test]
+    fn what_no_memory_holds_is_refused() {
+        check_refused(|c| c.batch_size = usize::MAX, "expected at most 16777216");
+        check_refused(|c| c.people_per_batch = usize::MAX, "--people-per-batch");
+        check_refused(|c| c.synthetic_images = u32::MAX, "expected at most 1024");
+        check_refused(|c| c.synthetic_identities = u32::MAX, "1048576");
+        check_refused(|c| c.synthetic_test_identities = u32::MAX, "16384");
     }
 
     #[test]

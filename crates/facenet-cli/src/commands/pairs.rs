@@ -13,7 +13,7 @@ use crate::report::Output;
 #[derive(Debug, Serialize)]
 struct Written<'a> {
     output: &'a std::path::Path,
-    folds: usize,
+    folds: u32,
     same: usize,
     different: usize,
     people: usize,
@@ -48,8 +48,8 @@ pub(crate) fn run(args: &PairsArgs, output: Output) -> Result<(), Failure> {
 
 fn write(people: &[Person], args: &PairsArgs) -> Result<Pairs, LfwError> {
     let config = PairsConfig {
-        folds: args.folds as u32,
-        pairs_per_kind: args.pairs_per_fold as u32,
+        folds: args.folds,
+        pairs_per_kind: args.pairs_per_fold,
         seed: args.seed,
     };
     let pairs = make_pairs(people, &config)?;

@@ -25,8 +25,8 @@ pub(crate) fn run(args: &SynthArgs, output: Output) -> Result<(), Failure> {
         seed: args.seed,
     };
     let pairs = facenet_train::lfw::PairsConfig {
-        folds: args.folds as u32,
-        pairs_per_kind: args.pairs_per_fold as u32,
+        folds: args.folds,
+        pairs_per_kind: args.pairs_per_fold,
         seed: args.seed,
     };
     let pairs = write_synthetic(&people, &pairs, &args.folder)?;

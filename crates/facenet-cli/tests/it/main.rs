@@ -5,6 +5,7 @@ mod bad_model;
 mod data_sets;
 mod embed;
 mod evaluate;
+mod extremes;
 mod golden;
 mod support;
 mod train;
