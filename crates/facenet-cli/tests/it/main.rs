@@ -3,10 +3,12 @@
 mod bad_input;
 mod bad_model;
 mod data_sets;
+mod demo;
 mod embed;
 mod evaluate;
 mod extremes;
 mod golden;
+mod hostile;
 mod support;
 mod train;
 mod usage;
