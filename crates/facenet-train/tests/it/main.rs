@@ -8,6 +8,7 @@ mod golden;
 mod keeping;
 mod logs;
 mod optimizer;
+mod orl;
 mod pretrained;
 mod refusals;
 mod runs;
