@@ -6,7 +6,7 @@ use std::path::Path;
 use facenet_train::dataset::{Rgb8, write_png};
 use facenet_train::{ExitClass, TrainConfig};
 
-use crate::runs::{Scratch, check_error, listen};
+use crate::runs::{Scratch, check_error, listen, names};
 
 /// Refused with `class` and `expected`, with nothing in the scratch folder that was not there.
 #[track_caller]
@@ -162,6 +162,18 @@ fn a_file_where_a_folder_should_be_is_named() {
     let logs = |config: &mut TrainConfig| config.logs_base_dir.clone_from(&file);
     check(&scratch, logs, ExitClass::Resources, &expected);
     assert_eq!(fs::read(&file).expect("still there"), b"in the way");
+}
+
+#[test]
+fn a_file_where_the_models_should_be_leaves_no_log() {
+    let scratch = Scratch::new();
+    fs::write(scratch.path("models"), "in the way").expect("writable");
+    let (outcome, told) = listen(scratch.config());
+    let error = outcome.expect_err("there is nowhere to save");
+    let expected = scratch.path("models").display().to_string();
+    check_error(&error, ExitClass::Resources, &expected);
+    assert_eq!(told.steps.len(), 0);
+    assert!(names(&scratch.path("logs")).is_empty());
 }
 
 #[test]
