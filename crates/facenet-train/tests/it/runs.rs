@@ -103,7 +103,7 @@ impl Scratch {
     /// [`Self::config`], scored on drawn people.
     pub(crate) fn scored_config(&self) -> TrainConfig {
         TrainConfig {
-            synthetic_test_identities: 20,
+            synthetic_test_identities: 8,
             lfw_nrof_folds: 2,
             ..self.config()
         }
