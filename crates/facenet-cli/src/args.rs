@@ -18,7 +18,9 @@ use crate::values::{list_of_folds, metric, named, non_empty, path};
     name = "facenet",
     version,
     propagate_version = true,
-    max_term_width = 100
+    max_term_width = 100,
+    // As the reference: of a flag given twice the last one counts.
+    args_override_self = true
 )]
 pub struct Cli {
     /// What to do.

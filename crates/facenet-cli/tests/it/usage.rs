@@ -123,7 +123,7 @@ fn a_run_that_starves_says_so_after_the_rounds_it_was_given() {
 fn a_command_line_of_the_reference_pastes() {
     let scratch = Scratch::with_faces();
     scratch.write("rates.txt", "# epoch: rate\n0: 0.05\n1: 0.005\n");
-    let line = "train --logs_base_dir logs --models_base_dir models --data_dir faces \
+    let line = "train --seed 7 --random_flip --logs_base_dir logs --models_base_dir models --data_dir faces \
         --model_def models.mobilefacenet --max_nrof_epochs 1 --batch_size 6 --image_size 32 \
         --people_per_batch 4 --images_per_person 3 --epoch_size 2 --alpha 0.2 \
         --embedding_size 16 --random_crop --random_flip --keep_probability 0.8 \
@@ -146,6 +146,8 @@ fn a_command_line_of_the_reference_pastes() {
         "margin: 0.2",
         "learning_rate: -1.0",
         "random_crop: true",
+        // Given twice: the last counts.
+        "seed: 1",
         "lfw_dir: none",
     ] {
         assert!(

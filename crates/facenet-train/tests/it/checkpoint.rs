@@ -55,6 +55,11 @@ fn load(folder: &Path) -> Result<Checkpoint<Value>, facenet_train::TrainError> {
     Checkpoint::load(folder, &Device::Cpu)
 }
 
+/// White space of JSON: a form feed, which Rust counts too, is none.
+fn is_json_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
@@ -92,7 +97,7 @@ proptest! {
         changed[at] ^= flip;
         fs::write(path.join(name), &changed)?;
         // White space of the manifest may become other white space; nothing else may change.
-        let is_harmless = good[at].is_ascii_whitespace() && changed[at].is_ascii_whitespace();
+        let is_harmless = is_json_space(good[at]) && is_json_space(changed[at]);
         prop_assert_eq!(load(&path).is_ok(), is_harmless && name == "manifest.json");
     }
 }

@@ -157,8 +157,11 @@ fn weights_of_another_network_size_or_data_set_are_refused() {
         "last_linear.weight has shape [16, 512], expected [8, 512]",
     );
     check_other(
-        |config| config.model_def = facenet_train::model::Architecture::InceptionResnetV1,
-        "expected",
+        |config| {
+            config.model_def = facenet_train::model::Architecture::InceptionResnetV1;
+            config.image_size = 80;
+        },
+        "inception_resnet_v1 with 16 numbers: these are tensors of mobilefacenet",
     );
     check_other(
         |config| config.synthetic_identities = 13,

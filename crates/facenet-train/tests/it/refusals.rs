@@ -107,7 +107,7 @@ fn sizes_that_do_not_fit_are_refused() {
     check(
         &scratch,
         |config| config.image_size = 20,
-        ExitClass::Model,
+        ExitClass::Usage,
         "20",
     );
     check(
