@@ -30,6 +30,8 @@ fn an_epoch_has_exactly_its_steps_whatever_a_round_gives() {
             .flat_map(|epoch| [(epoch, 1), (epoch, 2), (epoch, 3)])
             .collect();
         assert_eq!(told.steps, expected);
+        // The number of a round names its draws: none comes twice.
+        assert!(told.rounds.iter().copied().eq(0..told.mined.len() as u64));
         assert!(left_over(&told), "no round was cut: {:?}", told.mined);
     }
 }

@@ -20,6 +20,8 @@ pub(crate) struct Scratch {
 /// What a run said while it ran.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
+    /// Number of each round.
+    pub(crate) rounds: Vec<u64>,
     /// Triplets of each round.
     pub(crate) mined: Vec<usize>,
     /// Epoch and number of steps in it so far, of each step.
@@ -37,7 +39,10 @@ pub(crate) struct Told {
 impl Told {
     fn note(&mut self, event: &Event<'_>) {
         match event {
-            Event::Mined { triplets, .. } => {
+            Event::Mined {
+                round, triplets, ..
+            } => {
+                self.rounds.push(*round);
                 self.mined.push(*triplets);
                 self.mined_after.push(self.steps.len());
             }
