@@ -107,8 +107,9 @@ fn f64s(tensors: &[u8], name: &str) -> Vec<f64> {
 
 fn golden_dir() -> PathBuf {
     let default = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/golden").into();
-    let dir = std::env::var_os("FACENET_GOLDEN_DIR").map_or_else(default, PathBuf::from);
-    dir.join("lfw")
+    let root = std::env::var_os("FACENET_GOLDEN_DIR").map_or_else(default, PathBuf::from);
+    assert!(root.is_dir(), "{}: no such golden folder", root.display());
+    root.join("lfw")
 }
 
 #[test]

@@ -201,9 +201,9 @@ impl Case {
 
 fn golden_dir() -> PathBuf {
     let default = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/golden").into();
-    std::env::var_os("FACENET_GOLDEN_DIR")
-        .map_or_else(default, PathBuf::from)
-        .join("lfw")
+    let root = std::env::var_os("FACENET_GOLDEN_DIR").map_or_else(default, PathBuf::from);
+    assert!(root.is_dir(), "{}: no such golden folder", root.display());
+    root.join("lfw")
 }
 
 #[test]
