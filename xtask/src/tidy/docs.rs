@@ -40,7 +40,11 @@ pub(crate) fn check(tree: &Tree, sources: &Sources) -> Vec<Finding> {
     }
     findings.extend(names(tree, sources));
     let documents = tree.texts().filter(|(file, _)| has_extension(file, "md"));
-    findings.extend(documents.flat_map(|(file, text)| links(tree, file, text)));
+    findings.extend(documents.flat_map(|(file, text)| {
+        let mut found = links(tree, file, text);
+        found.extend(placeholders(file, text));
+        found
+    }));
     findings
 }
 
@@ -140,6 +144,17 @@ fn links(tree: &Tree, file: &str, text: &str) -> Vec<Finding> {
     findings
 }
 
+/// Lines that hold a place for something to come, such as a table's name in capitals.
+fn placeholders(file: &str, text: &str) -> Vec<Finding> {
+    let is_placeholder =
+        |line: &str| line.contains('_') && line.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let lines = text.lines().enumerate();
+    let held = lines.filter(|(_, line)| is_placeholder(line.trim()));
+    let says = ["a placeholder", "what it stands for", "write it"];
+    held.map(|(index, _)| Finding::new(file, index + 1, says))
+        .collect()
+}
+
 /// `path` seen from `folder`, without `.` and `..`; nothing if it leaves the project.
 fn resolve(folder: &str, path: &str) -> Option<String> {
     let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
@@ -199,6 +214,13 @@ mod tests {
         let tree = Tree::of(&[("README.md", "# A\n")]);
         let found = check(&tree, &Sources::parse(&tree).0);
         assert_eq!(found.len(), DOCUMENTS.len() - 1 + 1, "{found:?}");
+    }
+
+    #[test]
+    fn a_line_in_capitals_holds_a_place() {
+        let text = "SEED_ROWS\n| A_B | c |\nREADME\n`FACENET_TEST_DATA`\n";
+        let found = placeholders("a.md", text);
+        assert_eq!(found.iter().map(|f| f.line).collect::<Vec<_>>(), [1]);
     }
 
     #[test]
