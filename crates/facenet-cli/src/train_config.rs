@@ -205,6 +205,38 @@ mod tests {
         assert_eq!((config.batch_size, config.image_size), (90, 160));
         assert_eq!(config.mining_mode, MiningMode::Train);
         assert_eq!(config.rule.to_string(), "violating");
+        let home = |path| expand(path, std::env::home_dir());
+        assert_eq!(config.logs_base_dir, home("~/logs/facenet"));
+        assert_eq!(config.models_base_dir, home("~/models/facenet"));
+    }
+
+    #[test]
+    fn a_switch_alone_is_on_and_its_value_stands_behind_an_equals_sign() {
+        let switches = [
+            "--random-crop",
+            "--random-flip",
+            "--random-rotate",
+            "--only-violating",
+            "--allow-missing",
+        ];
+        let values = |suffix: &str| {
+            let flags = switches.map(|switch| format!("{switch}{suffix}"));
+            let config = config_of(&format!("train --data-dir D {}", flags.join(" ")));
+            [
+                config.random_crop,
+                config.random_flip,
+                config.random_rotate,
+                config.only_violating,
+                config.allow_missing,
+            ]
+        };
+        assert_eq!(values(""), [true; 5]);
+        assert_eq!(values("=true"), [true; 5]);
+        assert_eq!(values("=false"), [false; 5]);
+        for switch in switches {
+            let words = ["facenet", "train", switch, "false"];
+            assert!(Cli::try_parse_from(words).is_err(), "{switch} false");
+        }
     }
 
     #[test]

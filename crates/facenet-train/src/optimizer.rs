@@ -259,6 +259,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn weight_decay_moves_decaying_parameters_only() {
+        let moved = |decays| {
+            // The gradient is 0: what moves is the decay's.
+            with_update(&[4.0], decays, |update| {
+                let mut optimizer = optimizer(OptimizerKind::Mom, 0.5, true);
+                optimizer.step(&[update], 0.1).expect("a fitting gradient");
+                update.var.to_vec1::<f32>().expect("one dimension") != [4.0]
+            })
+        };
+        assert!(moved(true) && !moved(false));
+    }
+
     fn with_update<R>(values: &[f32], decays: bool, f: impl FnOnce(Update<'_>) -> R) -> R {
         let var = Var::new(values, &Device::Cpu).expect("numbers on the CPU");
         let grad = var.zeros_like().expect("numbers on the CPU");

@@ -66,3 +66,23 @@ fn schedule(config: &TrainConfig) -> Result<Schedule, TrainError> {
         is_staircase: true,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::RateAt;
+
+    #[test]
+    fn the_rate_decays_at_the_end_of_whole_epochs() {
+        let config = TrainConfig {
+            learning_rate: 1.0,
+            learning_rate_decay_epochs: 2,
+            learning_rate_decay_factor: 0.5,
+            epoch_size: 10,
+            ..TrainConfig::demo()
+        };
+        let schedule = schedule(&config).expect("no file is named");
+        let found = [0, 19, 20, 39, 40].map(|step| schedule.at(step / 10, step));
+        assert_eq!(found, [1.0, 1.0, 0.5, 0.5, 0.25].map(RateAt::Rate));
+    }
+}

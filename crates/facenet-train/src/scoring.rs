@@ -261,3 +261,27 @@ fn synthetic_pairs(config: &TrainConfig, protocol: &Protocol) -> PairsConfig {
         seed: config.seed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observer::Silent;
+    use crate::source::training_pictures;
+
+    #[test]
+    fn nobody_who_trains_is_scored() {
+        let config = TrainConfig::demo();
+        let set = ScoringSet::of(&config)
+            .expect("drawn people")
+            .expect("some");
+        let trained = training_pictures(&config, &mut Silent).expect("drawn people");
+        let n_trained = trained.sizes().len() as u32;
+        let names: Vec<_> = (0..n_trained).map(|i| trained.identity_name(i)).collect();
+        let scored = set
+            .ids
+            .iter()
+            .map(|id| set.pictures.identity_name(id.identity));
+        let both: Vec<_> = scored.filter(|name| names.contains(name)).collect();
+        assert_eq!((both.len(), set.ids.is_empty()), (0, false), "{both:?}");
+    }
+}

@@ -210,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn triplets_within_the_margin_are_active() {
+        let config = TrainConfig {
+            margin: 0.25,
+            ..TrainConfig::demo()
+        };
+        let tensor = |values: &[f32; 4]| {
+            Tensor::new(values, &candle_core::Device::Cpu).expect("numbers on the CPU")
+        };
+        // Apart by -0.25, 0, the margin itself, 0.5.
+        let (d_ap, d_an) = (tensor(&[0.5; 4]), tensor(&[0.25, 0.5, 0.75, 1.0]));
+        let found = active_share(&d_ap, &d_an, &config).expect("on the CPU");
+        assert_eq!(found.to_bits(), 0.5f64.to_bits());
+    }
+
+    #[test]
     fn images_of_their_own_keep_the_order_of_roles() {
         check(&[[1, 2, 11], [3, 4, 12]], &[], 6, &[0, 1, 2, 3, 4, 5]);
     }

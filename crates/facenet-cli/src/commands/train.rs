@@ -150,6 +150,27 @@ fn summary(outcome: &Outcome) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::{Cli, Command};
+    use clap::Parser;
+
+    #[test]
+    fn a_resumed_run_is_given_all_that_may_change() {
+        let line = "facenet train --resume R --max-nrof-epochs 3 --device cuda:1 \
+            --loader-threads 5 --checkpoint-every 7";
+        let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
+        let cli = Cli::try_parse_from(&arguments).expect("a command line that is understood");
+        let Command::Train(args) = cli.command else {
+            panic!("expected train, found another")
+        };
+        let expected = ResumeOverrides {
+            max_nrof_epochs: Some(3),
+            device: Some("cuda:1".to_owned()),
+            loader_threads: Some(5),
+            checkpoint_every: Some(7),
+        };
+        let found = overrides(&args, &arguments).expect("these four may change");
+        assert_eq!(found, expected);
+    }
 
     #[test]
     fn the_summary_says_before_and_after_and_where() {

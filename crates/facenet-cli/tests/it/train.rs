@@ -145,6 +145,8 @@ fn the_demo_says_the_settings_that_nobody_typed() {
         assert!(run.stderr.contains(part), "{run:#?}");
     }
     assert!(run.stdout.contains("Accuracy: "), "{run:#?}");
+    let quiet = scratch.run(&format!("train --quiet {line}")).done();
+    assert_eq!(quiet.stderr, "");
 }
 
 #[test]

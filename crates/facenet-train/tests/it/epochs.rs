@@ -12,7 +12,11 @@ fn told(leftover: Leftover) -> Told {
         max_nrof_epochs: 3,
         ..scratch.config()
     });
-    assert_eq!(outcome.expect("it trains").steps, 9);
+    let outcome = outcome.expect("it trains");
+    assert_eq!(outcome.steps, 9);
+    // Triplets of a round of twelve images share them: each goes through once a step.
+    assert!(told.images.iter().all(|&images| images <= 12));
+    assert_eq!(outcome.images, told.images.iter().sum::<usize>() as u64);
     told
 }
 
@@ -34,6 +38,28 @@ fn an_epoch_has_exactly_its_steps_whatever_a_round_gives() {
         assert!(told.rounds.iter().copied().eq(0..told.mined.len() as u64));
         assert!(left_over(&told), "no round was cut: {:?}", told.mined);
     }
+}
+
+/// Unshuffled, the first triplets would all have one of four anchors, of one person.
+#[test]
+fn a_step_takes_triplets_from_all_over_its_round() {
+    let scratch = Scratch::new();
+    let (outcome, told) = listen(TrainConfig {
+        people_per_batch: 12,
+        images_per_person: 4,
+        max_triplets: 20_000,
+        epoch_size: 1,
+        max_nrof_epochs: 1,
+        ..scratch.config()
+    });
+    outcome.expect("it trains");
+    // 21 triplets of one person's four anchors have at most 4 + 21 images.
+    assert!(
+        told.images[0] > 4 + 21,
+        "{:?} of {:?}",
+        told.images,
+        told.mined
+    );
 }
 
 #[test]

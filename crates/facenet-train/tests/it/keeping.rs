@@ -11,7 +11,7 @@ use facenet_train::{
 };
 
 use crate::runs::{
-    Scratch, check_error, checkpoint_of, contents, copy, go_on, names, run, run_dir,
+    Scratch, check_error, checkpoint_of, contents, copy, go_on, listen, names, run, run_dir,
 };
 
 /// Six epochs of two steps, with a checkpoint after every step, of which the first was the best.
@@ -60,6 +60,25 @@ fn the_last_three_and_the_best_are_kept_and_each_is_a_model() {
     let best_dir = run_dir(&outcome).join("best");
     assert!(weights(&best_dir) == weights(&checkpoint_of(&outcome, best)));
     assert!(weights(&outcome.model_dir) == weights(&checkpoint_of(&outcome, 12)));
+}
+
+#[test]
+fn without_pairs_the_lowest_loss_at_an_epochs_end_is_the_best() {
+    let scratch = Scratch::new();
+    let (outcome, told) = listen(TrainConfig {
+        epoch_size: 1,
+        max_nrof_epochs: 4,
+        ..scratch.config()
+    });
+    let folder = checkpoint_of(&outcome.expect("it trains"), 4);
+    let last = Checkpoint::<Progress>::load(&folder, &Device::Cpu).expect("as written");
+    let best = last.progress.best.expect("an epoch has ended");
+    let lowest = told.losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(best.score.to_bits(), (-lowest).to_bits());
+    assert_eq!(
+        told.losses[best.step as usize - 1].to_bits(),
+        lowest.to_bits()
+    );
 }
 
 /// A checkpoint of a run that has steps to make, in a folder of its own.

@@ -1,6 +1,7 @@
 //! Integration tests of the training engine.
 
 mod checkpoint;
+mod defaults;
 mod ema;
 mod epochs;
 mod folders;

@@ -64,6 +64,21 @@ fn weights_sizes_and_recipe_come_from_the_model_and_nothing_else_does() {
 }
 
 #[test]
+fn a_pretrained_model_scores_before_training_as_it_did_after_its_own() {
+    let scratch = Scratch::new();
+    let (first, told) = listen(scratch.scored_config());
+    let first = first.expect("it trains");
+    let last = told.scores.iter().rfind(|(is_ema, _)| !is_ema);
+    let (_, mut again) = listen(TrainConfig {
+        max_nrof_epochs: 1,
+        pretrained_model: Some(first.model_dir),
+        ..scratch.scored_config()
+    });
+    again.scores.truncate(1);
+    assert_eq!(again.scores.first(), last);
+}
+
+#[test]
 fn a_fresh_run_has_other_weights() {
     let scratch = Scratch::new();
     let first = pretrained(&scratch);

@@ -26,6 +26,8 @@ pub(crate) struct Told {
     pub(crate) mined: Vec<usize>,
     /// Epoch and number of steps in it so far, of each step.
     pub(crate) steps: Vec<(u64, u64)>,
+    /// Images of each step.
+    pub(crate) images: Vec<usize>,
     /// Loss of each step.
     pub(crate) losses: Vec<f64>,
     /// Warnings.
@@ -49,9 +51,11 @@ impl Told {
             Event::Stepped {
                 epoch,
                 step_in_epoch,
+                images,
                 loss,
                 ..
             } => {
+                self.images.push(*images);
                 self.steps.push((*epoch, *step_in_epoch));
                 self.losses.push(*loss);
             }
