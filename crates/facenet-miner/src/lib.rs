@@ -3,10 +3,13 @@
 mod admission;
 mod batch_all;
 mod batch_hard;
+mod chacha;
 mod config;
 mod draw;
 mod embeddings;
 mod error;
+mod lanes;
+mod marks;
 mod miner;
 mod pair_rules;
 mod problem;
@@ -15,6 +18,7 @@ mod scan;
 mod simd;
 mod slack;
 mod statistics;
+mod tile;
 mod triplet;
 
 pub use config::{DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, MinerConfig, NegativeChoice, Rule};

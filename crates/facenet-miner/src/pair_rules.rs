@@ -1,7 +1,7 @@
 //! `violating` and `semi-hard`: for every pair at most one negative.
 
 use crate::admission::Admission;
-use crate::draw::choose;
+use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::row::Row;
 use crate::scan::scan;
@@ -13,6 +13,9 @@ use crate::{Draw, MinerConfig, NegativeChoice, Triplet};
 struct Found {
     triplets: Vec<Triplet>,
     tally: Tally,
+    words: FirstWords,
+    /// Distances of the pairs of one anchor.
+    d_aps: Vec<f64>,
 }
 
 /// Gives the triplets of every pair, by anchor, then positive, the smaller index being the anchor.
@@ -23,18 +26,20 @@ pub(crate) fn visit(
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
     let admission = Admission::new(config.rule, config.margin);
-    let rng = draw.pairs();
+    let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
     let stride = sample_stride(first_pairs[problem.len()]);
-    let negative_of = |row: &mut Row<'_>, pair: u64, d_ap: f64| match config.negative {
-        NegativeChoice::Random => row.chosen(admission, d_ap, |n| choose(&rng, pair, n)),
-        NegativeChoice::Closest => row.closest(admission, d_ap),
-    };
+    let negative_of =
+        |row: &mut Row<'_>, words: &mut FirstWords, pair: u64, d_ap: f64| match config.negative {
+            NegativeChoice::Random => row.chosen(admission, d_ap, |n| draws.choose(words, pair, n)),
+            NegativeChoice::Closest => row.closest(admission, d_ap),
+        };
     let per_row = |row: &mut Row<'_>, found: &mut Found| {
         let anchor = row.anchor();
-        for (pair, &positive) in (first_pairs[anchor]..).zip(problem.later(anchor)) {
-            let d_ap = row.exact(positive);
-            let negative = negative_of(row, pair, d_ap);
+        row.exact_each(problem.later(anchor), &mut found.d_aps);
+        let pairs = problem.later(anchor).iter().zip(&found.d_aps);
+        for (pair, (&positive, &d_ap)) in (first_pairs[anchor]..).zip(pairs) {
+            let negative = negative_of(row, &mut found.words, pair, d_ap);
             found.tally.see(pair, stride, d_ap, negative.is_some());
             let Some(negative) = negative else { continue };
             found.tally.give();

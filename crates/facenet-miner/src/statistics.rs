@@ -1,6 +1,7 @@
 //! What a call considered and found.
 
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Draw;
@@ -9,6 +10,9 @@ use crate::problem::Problem;
 
 /// Most distances that quantiles are taken over.
 const SAMPLE: u64 = 4096;
+
+/// Distances of the sample that one task computes at least.
+const SAMPLE_SHARE: usize = 512;
 
 /// Statistics of one call.
 ///
@@ -147,15 +151,19 @@ fn sampled_d_an(problem: &Problem<'_>, rng: &mut ChaCha8Rng) -> Vec<f64> {
             problem.negative_by_rank(row, (index - before) as usize),
         )
     };
-    if total / 2 <= SAMPLE {
-        let pairs = (0..total).map(ordered).filter(|(row, other)| row < other);
-        return pairs
-            .map(|(row, other)| problem.exact(row, other))
-            .collect();
-    }
-    let pairs = (0..SAMPLE).map(|_| ordered(below(rng, total)));
+    let pairs: Vec<(usize, usize)> = if total / 2 <= SAMPLE {
+        (0..total)
+            .map(ordered)
+            .filter(|(row, other)| row < other)
+            .collect()
+    } else {
+        (0..SAMPLE).map(|_| ordered(below(rng, total))).collect()
+    };
+    let exact = |&(row, other): &(usize, usize)| problem.exact(row, other);
     pairs
-        .map(|(row, other)| problem.exact(row, other))
+        .par_iter()
+        .with_min_len(SAMPLE_SHARE)
+        .map(exact)
         .collect()
 }
 
