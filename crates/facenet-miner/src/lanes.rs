@@ -47,7 +47,7 @@ pub(crate) mod x86 {
     };
 
     use super::LANES;
-    use crate::simd::vectors::{doubles_of, doubles_of_two, load_8};
+    use crate::simd::vectors::{doubles_of_8, doubles_of_two, load_8};
 
     #[target_feature(enable = "avx512f,avx2")]
     pub(crate) fn to_eight_avx512(x: &[f64], rows: [&[f32]; LANES]) -> [f64; LANES] {
@@ -59,7 +59,7 @@ pub(crate) mod x86 {
                 sums = _mm512_add_pd(sums, _mm512_mul_pd(diff, diff));
             }
         }
-        with_rest(doubles_of(sums), rest, rows)
+        with_rest(doubles_of_8(sums), rest, rows)
     }
 
     #[target_feature(enable = "avx2")]
@@ -125,7 +125,7 @@ pub(crate) mod x86 {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn chunk_of(row: &[f32], chunk: usize) -> __m256 {
-        load_8(&row.as_chunks::<8>().0[chunk])
+        load_8(row.as_chunks::<8>().0[chunk])
     }
 
     /// Transposes 4 x 4 values in each half: item `k` holds values `k` and `k + 4` of four rows.

@@ -110,18 +110,13 @@ pub(crate) mod x86 {
 
     /// Most spans have no lower bound, and half the work.
     macro_rules! versions {
-        ($within:ident, $both:ident, $word:ident, $features:literal) => {
+        ($within:ident, $both:ident, $loop:ident, $word:ident, $features:literal) => {
             #[target_feature(enable = $features)]
             pub(crate) fn $within(xs: &[[f32; 64]], span: Span, words: &mut [u64]) -> usize {
                 let mut count = 0;
                 for (xs, out) in xs.iter().zip(words) {
-                    let word = if span.is_bounded_below() {
-                        $word::<true>(xs, span)
-                    } else {
-                        $word::<false>(xs, span)
-                    };
-                    *out = word;
-                    count += word.count_ones();
+                    *out = $word::<true>(xs, span);
+                    count += out.count_ones();
                 }
                 count as usize
             }
@@ -132,28 +127,40 @@ pub(crate) mod x86 {
                 spans: [Span; 2],
                 words: [&mut [u64]; 2],
             ) -> [usize; 2] {
-                let is_bounded = spans.iter().any(|span| span.is_bounded_below());
+                if spans.iter().any(|span| span.is_bounded_below()) {
+                    $loop::<true>(xs, spans, words)
+                } else {
+                    $loop::<false>(xs, spans, words)
+                }
+            }
+
+            #[inline]
+            #[target_feature(enable = $features)]
+            fn $loop<const BOUNDED: bool>(
+                xs: &[[f32; 64]],
+                spans: [Span; 2],
+                [first, second]: [&mut [u64]; 2],
+            ) -> [usize; 2] {
                 let mut counts = [0; 2];
-                let [first, second] = words;
                 for ((xs, first), second) in xs.iter().zip(first).zip(second) {
-                    let words = spans.map(|span| {
-                        if is_bounded {
-                            $word::<true>(xs, span)
-                        } else {
-                            $word::<false>(xs, span)
-                        }
-                    });
-                    [*first, *second] = words;
-                    counts[0] += words[0].count_ones();
-                    counts[1] += words[1].count_ones();
+                    *first = $word::<BOUNDED>(xs, spans[0]);
+                    *second = $word::<BOUNDED>(xs, spans[1]);
+                    counts[0] += first.count_ones();
+                    counts[1] += second.count_ones();
                 }
                 counts.map(|count| count as usize)
             }
         };
     }
 
-    versions!(within_avx512, both_avx512, word_avx512, "avx512f,popcnt");
-    versions!(within_avx2, both_avx2, word_avx2, "avx2,popcnt");
+    versions!(
+        within_avx512,
+        both_avx512,
+        loop_avx512,
+        word_avx512,
+        "avx512f,popcnt"
+    );
+    versions!(within_avx2, both_avx2, loop_avx2, word_avx2, "avx2,popcnt");
 
     #[inline]
     #[target_feature(enable = "avx512f")]
@@ -161,7 +168,7 @@ pub(crate) mod x86 {
         let (above, below) = (_mm512_set1_ps(span.above), _mm512_set1_ps(span.below));
         let mut word = 0;
         for (xs, shift) in xs.as_chunks::<16>().0.iter().zip([0, 16, 32, 48]) {
-            let xs = load_16(xs);
+            let xs = load_16(*xs);
             let mut mask = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(xs, below);
             if BOUNDED {
                 mask = _mm512_mask_cmp_ps_mask::<_CMP_GT_OQ>(mask, xs, above);
@@ -177,7 +184,7 @@ pub(crate) mod x86 {
         let (above, below) = (_mm256_set1_ps(span.above), _mm256_set1_ps(span.below));
         let mut word = 0;
         for (xs, shift) in xs.as_chunks::<8>().0.iter().zip((0..).step_by(8)) {
-            let xs = load_8(xs);
+            let xs = load_8(*xs);
             let mut mask = _mm256_cmp_ps::<_CMP_LT_OQ>(xs, below);
             if BOUNDED {
                 mask = _mm256_and_ps(mask, _mm256_cmp_ps::<_CMP_GT_OQ>(xs, above));

@@ -145,69 +145,32 @@ compiled_for_each! {
     first_words(key: &[u32; 8], stream: u64) -> Words: chacha::first_words_loop
 }
 
-/// Loads and stores of whole vectors.
+/// Loads and stores of whole vectors, as transmutations: the intrinsics for unaligned access check
+/// for overlap, by way of memory, where debug assertions are on.
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vectors {
-    use std::arch::x86_64::{
-        __m256, __m256d, __m512, __m512d, _mm256_loadu_ps, _mm256_storeu_pd, _mm256_storeu_ps,
-        _mm512_loadu_ps, _mm512_storeu_pd, _mm512_storeu_ps,
-    };
+    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+    use std::mem::transmute;
 
-    /// Sixteen floats.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(crate) fn load_16(xs: &[f32; 16]) -> __m512 {
-        // SAFETY: the array has as many floats as are read, and no alignment is asked for.
-        unsafe { _mm512_loadu_ps(xs.as_ptr()) }
+    /// A function between an array and a vector of the same plain numbers.
+    macro_rules! same_bits {
+        ($(#[$doc:meta])* $name:ident, $features:literal, $from:ty, $to:ty) => {
+            $(#[$doc])*
+            #[inline]
+            #[target_feature(enable = $features)]
+            pub(crate) fn $name(xs: $from) -> $to {
+                // SAFETY: both are of one size, and any bits are a value of either.
+                unsafe { transmute::<$from, $to>(xs) }
+            }
+        };
     }
 
-    /// Eight floats.
-    #[inline]
-    #[target_feature(enable = "avx")]
-    pub(crate) fn load_8(xs: &[f32; 8]) -> __m256 {
-        // SAFETY: the array has as many floats as are read, and no alignment is asked for.
-        unsafe { _mm256_loadu_ps(xs.as_ptr()) }
-    }
-
-    /// Sixteen floats.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(crate) fn store_16(out: &mut [f32; 16], xs: __m512) {
-        // SAFETY: the array has as many floats as are written, and no alignment is asked for.
-        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), xs) }
-    }
-
-    /// Eight floats.
-    #[inline]
-    #[target_feature(enable = "avx")]
-    pub(crate) fn store_8(out: &mut [f32; 8], xs: __m256) {
-        // SAFETY: the array has as many floats as are written, and no alignment is asked for.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), xs) }
-    }
-
-    /// Eight doubles of one vector.
-    #[inline]
-    #[target_feature(enable = "avx512f")]
-    pub(crate) fn doubles_of(xs: __m512d) -> [f64; 8] {
-        let mut out = [0.0; 8];
-        // SAFETY: the array has as many doubles as are written, and no alignment is asked for.
-        unsafe { _mm512_storeu_pd(out.as_mut_ptr(), xs) };
-        out
-    }
-
-    /// Eight doubles of two vectors.
-    #[inline]
-    #[target_feature(enable = "avx")]
-    pub(crate) fn doubles_of_two([low, high]: [__m256d; 2]) -> [f64; 8] {
-        let mut out = [0.0; 8];
-        // SAFETY: the array has as many doubles as are written, four from its beginning and four
-        // from its middle, and no alignment is asked for.
-        unsafe {
-            _mm256_storeu_pd(out.as_mut_ptr(), low);
-            _mm256_storeu_pd(out.as_mut_ptr().add(4), high);
-        }
-        out
-    }
+    same_bits!(/** Sixteen floats. */ load_16, "avx512f", [f32; 16], __m512);
+    same_bits!(/** Eight floats. */ load_8, "avx", [f32; 8], __m256);
+    same_bits!(/** Sixteen floats. */ floats_of_16, "avx512f", __m512, [f32; 16]);
+    same_bits!(/** Eight floats. */ floats_of_8, "avx", __m256, [f32; 8]);
+    same_bits!(/** Eight doubles. */ doubles_of_8, "avx512f", __m512d, [f64; 8]);
+    same_bits!(/** Eight doubles. */ doubles_of_two, "avx", [__m256d; 2], [f64; 8]);
 }
 
 #[cfg(test)]

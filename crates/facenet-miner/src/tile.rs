@@ -180,7 +180,7 @@ pub(crate) mod x86 {
     };
 
     use super::{BLOCK, PANEL, Tile};
-    use crate::simd::vectors::{load_8, load_16, store_8, store_16};
+    use crate::simd::vectors::{floats_of_8, floats_of_16, load_8, load_16};
 
     /// 6 anchors by 64 rows in registers.
     #[target_feature(enable = "avx512f")]
@@ -189,10 +189,10 @@ pub(crate) mod x86 {
         for (anchors, rows) in tile.anchors.iter().zip(tile.rows) {
             let (rows, _) = rows.as_chunks::<16>();
             let rows = [
-                load_16(&rows[0]),
-                load_16(&rows[1]),
-                load_16(&rows[2]),
-                load_16(&rows[3]),
+                load_16(rows[0]),
+                load_16(rows[1]),
+                load_16(rows[2]),
+                load_16(rows[3]),
             ];
             for (dots, &anchor) in dots.iter_mut().zip(anchors) {
                 let anchor = _mm512_set1_ps(anchor);
@@ -206,8 +206,8 @@ pub(crate) mod x86 {
         for ((out, dots), &sq_norm) in out.iter_mut().zip(dots).zip(tile.anchor_sq_norms) {
             let (out, _) = out.as_chunks_mut::<16>();
             for ((out, dot), other) in out.iter_mut().zip(dots).zip(norms) {
-                let sum = _mm512_add_ps(_mm512_set1_ps(sq_norm), load_16(other));
-                store_16(out, _mm512_fnmadd_ps(two, dot, sum));
+                let sum = _mm512_add_ps(_mm512_set1_ps(sq_norm), load_16(*other));
+                *out = floats_of_16(_mm512_fnmadd_ps(two, dot, sum));
             }
         }
     }
@@ -226,7 +226,7 @@ pub(crate) mod x86 {
         let mut dots = [[_mm256_setzero_ps(); 2]; BLOCK];
         for (anchors, rows) in tile.anchors.iter().zip(tile.rows) {
             let (rows, _) = rows.as_chunks::<8>();
-            let rows = [load_8(&rows[2 * QUARTER]), load_8(&rows[2 * QUARTER + 1])];
+            let rows = [load_8(rows[2 * QUARTER]), load_8(rows[2 * QUARTER + 1])];
             for (dots, &anchor) in dots.iter_mut().zip(anchors) {
                 let anchor = _mm256_set1_ps(anchor);
                 for (dot, row) in dots.iter_mut().zip(rows) {
@@ -239,8 +239,8 @@ pub(crate) mod x86 {
         for ((out, dots), &sq_norm) in out.iter_mut().zip(dots).zip(tile.anchor_sq_norms) {
             let (out, _) = out.as_chunks_mut::<8>();
             for (i, dot) in (2 * QUARTER..).zip(dots) {
-                let sum = _mm256_add_ps(_mm256_set1_ps(sq_norm), load_8(&norms[i]));
-                store_8(&mut out[i], _mm256_fnmadd_ps(two, dot, sum));
+                let sum = _mm256_add_ps(_mm256_set1_ps(sq_norm), load_8(norms[i]));
+                out[i] = floats_of_8(_mm256_fnmadd_ps(two, dot, sum));
             }
         }
     }
