@@ -98,8 +98,13 @@ impl PairDraws {
         (product >> 64) as usize
     }
 
+    /// Draws uniformly from the multiples of 2^-53 in `[0, 1)` for pair number `pair`.
+    pub(crate) fn share(&self, held: &mut FirstWords, pair: u64) -> f64 {
+        (self.first_word(held, pair) >> 11) as f64 / (1u64 << 53) as f64
+    }
+
     /// The first 64 bits of a pair's stream.
-    pub(crate) fn first_word(&self, held: &mut FirstWords, pair: u64) -> u64 {
+    fn first_word(&self, held: &mut FirstWords, pair: u64) -> u64 {
         if let Some((first, words)) = &held.held
             && let Some(offset) = pair.checked_sub(*first)
             && offset < STREAMS as u64

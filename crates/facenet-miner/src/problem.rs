@@ -31,7 +31,8 @@ pub(crate) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Masks the rows that hold a NaN or an infinity, and groups the others.
+    /// Masks the rows that hold a NaN or an infinity besides those that the caller has masked, and
+    /// groups the others.
     ///
     /// # Errors
     /// [`MineError::Shape`] unless there is one label a row.
@@ -46,8 +47,8 @@ impl<'a> Problem<'a> {
         }
         // The square of a finite f32 is far from f64's end: a norm is finite where its row is.
         let norms = sq_norms(embeddings);
-        let is_finite = |&i: &u32| norms[i as usize].is_finite();
-        let original: Vec<u32> = (0..n as u32).filter(is_finite).collect();
+        let is_kept = |&i: &u32| norms[i as usize].is_finite() && !embeddings.is_masked(i as usize);
+        let original: Vec<u32> = (0..n as u32).filter(is_kept).collect();
         let kept_labels: Vec<u32> = original.iter().map(|&i| labels[i as usize]).collect();
         let (members, groups, places) = grouped(&kept_labels);
         let kept_norms = || original.iter().map(|&i| norms[i as usize]);
@@ -116,6 +117,12 @@ impl<'a> Problem<'a> {
         self.len() - self.group(row).len()
     }
 
+    /// Row of another label, by its rank among them in ascending order.
+    pub(crate) fn nth_negative(&self, row: usize, rank: usize) -> u32 {
+        let after = |negative: u32, &member: &u32| negative + u32::from(member <= negative);
+        self.group(row).iter().fold(rank as u32, after)
+    }
+
     /// Row of another label, by its rank in the order of groups.
     pub(crate) fn negative_by_rank(&self, row: usize, rank: usize) -> usize {
         let Range { start, end } = self.groups[row];
@@ -176,6 +183,9 @@ mod tests {
                 .map(|rank| problem.negative_by_rank(row, rank))
                 .collect()
         };
+        let ascending = |row| [0, 1, 2].map(|rank| problem.nth_negative(row, rank));
+        assert_eq!(ascending(0), [1, 3, 4]);
+        assert_eq!(ascending(4), [0, 1, 2]);
         assert_eq!(negatives(4), [1, 3, 0, 2]); // label 2, then label 9
         assert_eq!(negatives(0), [1, 3, 4]);
     }

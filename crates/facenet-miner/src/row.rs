@@ -1,8 +1,10 @@
 //! One anchor against all rows: approximate distances, and f64 where they leave a doubt.
 
+use crate::Neighbour;
 use crate::admission::{Admission, above};
 use crate::lanes::sq_l2_to_each;
 use crate::marks::{Span, positions};
+use crate::nearest::Nearest;
 use crate::problem::Problem;
 use crate::simd::{Level, mark_both, mark_within, min_above, nth_marked};
 use crate::tile::PANEL;
@@ -91,6 +93,17 @@ impl<'a> Row<'a> {
 
     pub(crate) fn anchor(&self) -> usize {
         self.anchor
+    }
+
+    /// How far an approximate distance can be from the f64 one.
+    pub(crate) fn slack(&self) -> f64 {
+        self.slack
+    }
+
+    /// Rows of other labels with approximate distance in `span`, ascending.
+    pub(crate) fn within(&mut self, span: Span) -> &[u32] {
+        self.keep_listed(span, |_, _| true);
+        &self.scratch.listed
     }
 
     /// The f64 distance to `row`, computed once.
@@ -206,6 +219,13 @@ impl<'a> Row<'a> {
         let limit = self.closest_limit(f32::NEG_INFINITY);
         self.keep_listed(Span::below(limit), |_, _| true);
         self.nearest_listed()
+    }
+
+    /// The `k` nearest rows of other labels, the nearest first; ties go to the smaller index.
+    pub(crate) fn nearest_negatives(&mut self, k: usize) -> Vec<Neighbour> {
+        let mut nearest = Nearest::new(self.problem, self.anchor, k);
+        nearest.offer(0, self.approx, &mut self.scratch.possible);
+        nearest.finish()
     }
 
     /// An approximate distance that the nearest row lies below, among those whose f64 distance

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use crate::problem::Problem;
 use crate::row::{Row, Scratch};
 use crate::tile::{Anchors, BLOCK, Columns, distances};
+use crate::{HardNegatives, Neighbour};
 
 /// Values of a strip that are aimed at: 1 MiB, the share of a core in its second-level cache.
 const STRIP_VALUES: usize = 1 << 18;
@@ -17,6 +18,42 @@ const STRIP_BLOCKS: (usize, usize) = (2, 10);
 
 /// Strips a thread works on between two hand-overs of results.
 const STRIPS_PER_THREAD: usize = 16;
+
+/// Number of hardest negatives to keep for each row, and the lists kept.
+#[derive(Debug, Default)]
+pub(crate) struct Keep {
+    k: usize,
+    lists: HardNegatives,
+}
+
+/// Hardest negatives of one row, by the caller's numbers.
+type List = (u32, Vec<Neighbour>);
+
+impl Keep {
+    pub(crate) fn new(k: usize) -> Self {
+        Self {
+            k,
+            lists: HardNegatives::default(),
+        }
+    }
+
+    fn list_of(&self, row: &mut Row<'_>) -> Option<List> {
+        let original = row.problem().original(row.anchor());
+        (self.k > 0).then(|| (original, row.nearest_negatives(self.k)))
+    }
+
+    fn push(&mut self, (row, list): &List) {
+        self.lists.push(*row, list);
+    }
+
+    /// The lists of all rows of the problem; none if none were to be kept.
+    pub(crate) fn finish(mut self, problem: &Problem<'_>) -> HardNegatives {
+        if self.k > 0 {
+            self.lists.fill(problem.len() + problem.n_masked());
+        }
+        self.lists
+    }
+}
 
 /// Room for one strip at a time; reused from strip to strip.
 struct Workspace {
@@ -29,8 +66,11 @@ struct Workspace {
 /// each strip to `consume` on this one, in the order of the rows.
 ///
 /// Strips are cut by the number of rows alone, so the thread count changes nothing but time.
+///
+/// - `keep`: how many hardest negatives of each row to keep, and where
 pub(crate) fn scan<T: Default + Send>(
     problem: &Problem<'_>,
+    keep: &mut Keep,
     per_row: impl Fn(&mut Row<'_>, &mut T) + Sync,
     mut consume: impl FnMut(T),
 ) {
@@ -50,23 +90,32 @@ pub(crate) fn scan<T: Default + Send>(
                 anchors,
                 scratch,
             } = workspace;
-            let mut result = T::default();
+            let (mut result, mut lists) = (T::default(), Vec::new());
             strip.resize(rows.len() * columns.stride(), 0.0);
             fill(problem, rows.clone(), anchors, &columns, strip);
             each_row(problem, rows.clone(), strip, scratch, |row| {
                 per_row(row, &mut result);
+                lists.extend(keep.list_of(row));
             });
-            result
+            (result, lists)
         });
-        results
-            .collect::<Vec<T>>()
-            .into_iter()
-            .for_each(&mut consume);
+        for (result, lists) in results.collect::<Vec<(T, Vec<List>)>>() {
+            consume(result);
+            for list in &lists {
+                keep.push(list);
+            }
+        }
     }
 }
 
 /// Shows every row to `visit` in order on this thread; the distances come from all threads.
-pub(crate) fn scan_in_order(problem: &Problem<'_>, mut visit: impl FnMut(&mut Row<'_>)) {
+///
+/// - `keep`: how many hardest negatives of each row to keep, and where
+pub(crate) fn scan_in_order(
+    problem: &Problem<'_>,
+    keep: &mut Keep,
+    mut visit: impl FnMut(&mut Row<'_>),
+) {
     let (mut columns, strips) = (Columns::default(), strips(problem.len()));
     columns.pack(problem, 0..problem.len());
     let stride = columns.stride();
@@ -79,7 +128,12 @@ pub(crate) fn scan_in_order(problem: &Problem<'_>, mut visit: impl FnMut(&mut Ro
         shares.for_each_init(Anchors::default, |anchors, (strip, rows)| {
             fill(problem, rows.clone(), anchors, &columns, strip);
         });
-        each_row(problem, rows, &mut buffer, &mut scratch, &mut visit);
+        each_row(problem, rows, &mut buffer, &mut scratch, |row| {
+            visit(row);
+            if let Some(list) = keep.list_of(row) {
+                keep.push(&list);
+            }
+        });
     }
 }
 
@@ -144,10 +198,13 @@ mod tests {
         let look = |row: &mut Row<'_>| (row.anchor(), row.nearest_negative());
         scan(
             &problem,
+            &mut Keep::default(),
             |row, found: &mut Vec<_>| found.push(look(row)),
             |found| scanned.extend(found),
         );
-        scan_in_order(&problem, |row| in_order.push(look(row)));
+        scan_in_order(&problem, &mut Keep::default(), |row| {
+            in_order.push(look(row));
+        });
         assert_eq!(scanned, in_order);
         assert!(scanned.iter().map(|found| found.0).eq(0..n));
     }

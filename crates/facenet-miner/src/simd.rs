@@ -9,9 +9,9 @@
 )]
 
 use crate::chacha::{self, Words};
-use crate::lanes;
 use crate::marks::{self, Span};
 use crate::tile::{self, BLOCK, PANEL, Tile};
+use crate::{lanes, weights};
 
 /// Instructions that a function is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,6 +143,16 @@ compiled_for_each! {
 compiled_for_each! {
     /// First 64 bits of sixteen consecutive `ChaCha8` streams.
     first_words(key: &[u32; 8], stream: u64) -> Words: chacha::first_words_loop
+}
+
+compiled_for_each! {
+    /// Turns squared distances into the logarithms of weights.
+    log_weights(xs: &mut [f64], exponents: [f64; 2]) -> (): weights::log_weights_loop
+}
+
+compiled_for_each! {
+    /// Replaces each `x` by `exp(x - greatest)`.
+    exp_all(xs: &mut [f64], greatest: f64) -> (): weights::exp_all_loop
 }
 
 /// Loads and stores of whole vectors, as transmutations: the intrinsics for unaligned access check

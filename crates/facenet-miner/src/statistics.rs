@@ -19,17 +19,18 @@ const SAMPLE_SHARE: usize = 512;
 /// A *pair* is an anchor with a positive that the rule looked for negatives for: with `violating`
 /// and `semi-hard` every two finite rows of one label, once, the smaller index being the anchor;
 /// with `batch-all` the same in both directions; with `batch-hard` every anchor that has both
-/// sides, with its farthest positive.
+/// sides, with its farthest positive; with `distance-weighted` as with `violating`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Rows given.
     pub rows: u64,
-    /// Rows left out because they hold a NaN or an infinity.
+    /// Rows left out: those that hold a NaN or an infinity, and those that the caller has masked.
     pub masked_rows: u64,
     /// Pairs considered.
     pub pairs: u64,
     /// Share of `pairs` with at least one admissible negative: `d_an - d_ap < margin`, and
-    /// `d_ap < d_an` with `semi-hard`. 0 without pairs.
+    /// `d_ap < d_an` with `semi-hard`. With `distance-weighted` share of pairs whose drawn negative
+    /// has `d_an - d_ap < margin`. 0 without pairs.
     pub active_share: f64,
     /// Triplets given.
     pub triplets: u64,
