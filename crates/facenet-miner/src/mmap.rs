@@ -57,7 +57,7 @@ impl EmbeddingFile {
     }
 
     fn checked(map: Mmap, path: &Path, layout: RowLayout) -> Result<Self, MineError> {
-        let RowLayout { offset, rows, dim } = layout;
+        let RowLayout { offset, dim, .. } = layout;
         let expected = length(layout);
         if (map.len() as u128) < expected {
             return Err(MineError::FileLength {
