@@ -86,17 +86,12 @@ impl<'a> Share<'a> {
     ) {
         strip.resize(self.nearest.len() * columns.stride(), 0.0);
         distances(problem, &self.anchors, columns, strip);
-        let mut words = [0; TILE / PANEL];
         let rows = strip.chunks_exact_mut(columns.stride());
         for ((anchor, nearest), approx) in (self.first..).zip(&mut self.nearest).zip(rows) {
             for &member in within(problem.group(anchor), &tile) {
                 approx[member as usize - tile.start] = f32::INFINITY;
             }
-            nearest.offer(
-                tile.start,
-                approx.as_chunks().0,
-                &mut words[..columns.stride() / PANEL],
-            );
+            nearest.offer(tile.start, approx.as_chunks().0);
         }
     }
 

@@ -49,12 +49,36 @@ pub(crate) mod x86 {
     use super::LANES;
     use crate::simd::vectors::{doubles_of_8, doubles_of_two, load_8};
 
+    /// Eight values of each row; item `k` of the result holds value `k` of every row. A macro,
+    /// because a function is not inlined and hands its eight vectors over in memory.
+    macro_rules! transposed {
+        ($rows:expr, $chunk:expr) => {{
+            let [a, b, c, d, e, f, g, h] = $rows;
+            let (a, b) = (chunk_of(a, $chunk), chunk_of(b, $chunk));
+            let (c, d) = (chunk_of(c, $chunk), chunk_of(d, $chunk));
+            let (e, f) = (chunk_of(e, $chunk), chunk_of(f, $chunk));
+            let (g, h) = (chunk_of(g, $chunk), chunk_of(h, $chunk));
+            let (low, high) = (quads(a, b, c, d), quads(e, f, g, h));
+            [
+                _mm256_permute2f128_ps::<0x20>(low[0], high[0]),
+                _mm256_permute2f128_ps::<0x20>(low[1], high[1]),
+                _mm256_permute2f128_ps::<0x20>(low[2], high[2]),
+                _mm256_permute2f128_ps::<0x20>(low[3], high[3]),
+                _mm256_permute2f128_ps::<0x31>(low[0], high[0]),
+                _mm256_permute2f128_ps::<0x31>(low[1], high[1]),
+                _mm256_permute2f128_ps::<0x31>(low[2], high[2]),
+                _mm256_permute2f128_ps::<0x31>(low[3], high[3]),
+            ]
+        }};
+    }
+
     #[target_feature(enable = "avx512f,avx2")]
     pub(crate) fn to_eight_avx512(x: &[f64], rows: [&[f32]; LANES]) -> [f64; LANES] {
         let (whole, rest) = x.as_chunks::<8>();
         let mut sums = _mm512_setzero_pd();
         for (chunk, xs) in whole.iter().enumerate() {
-            for (&x, ys) in xs.iter().zip(transposed(&rows, chunk)) {
+            let columns = transposed!(rows, chunk);
+            for (&x, ys) in xs.iter().zip(columns) {
                 let diff = _mm512_sub_pd(_mm512_set1_pd(x), _mm512_cvtps_pd(ys));
                 sums = _mm512_add_pd(sums, _mm512_mul_pd(diff, diff));
             }
@@ -67,7 +91,8 @@ pub(crate) mod x86 {
         let (whole, rest) = x.as_chunks::<8>();
         let mut sums = [_mm256_setzero_pd(); 2];
         for (chunk, xs) in whole.iter().enumerate() {
-            for (&x, ys) in xs.iter().zip(transposed(&rows, chunk)) {
+            let columns = transposed!(rows, chunk);
+            for (&x, ys) in xs.iter().zip(columns) {
                 let halves = [_mm256_castps256_ps128(ys), _mm256_extractf128_ps::<1>(ys)];
                 for (sum, ys) in sums.iter_mut().zip(halves) {
                     let diff = _mm256_sub_pd(_mm256_set1_pd(x), _mm256_cvtps_pd(ys));
@@ -89,37 +114,6 @@ pub(crate) mod x86 {
             }
         }
         sums
-    }
-
-    /// Eight values of each row; item `k` of the result holds value `k` of every row.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn transposed(rows: &[&[f32]; LANES], chunk: usize) -> [__m256; 8] {
-        let [a, b, c, d, e, f, g, h] = *rows;
-        let [a, b, c, d] = [
-            chunk_of(a, chunk),
-            chunk_of(b, chunk),
-            chunk_of(c, chunk),
-            chunk_of(d, chunk),
-        ];
-        let [e, f, g, h] = [
-            chunk_of(e, chunk),
-            chunk_of(f, chunk),
-            chunk_of(g, chunk),
-            chunk_of(h, chunk),
-        ];
-        let low = quads(a, b, c, d);
-        let high = quads(e, f, g, h);
-        [
-            _mm256_permute2f128_ps::<0x20>(low[0], high[0]),
-            _mm256_permute2f128_ps::<0x20>(low[1], high[1]),
-            _mm256_permute2f128_ps::<0x20>(low[2], high[2]),
-            _mm256_permute2f128_ps::<0x20>(low[3], high[3]),
-            _mm256_permute2f128_ps::<0x31>(low[0], high[0]),
-            _mm256_permute2f128_ps::<0x31>(low[1], high[1]),
-            _mm256_permute2f128_ps::<0x31>(low[2], high[2]),
-            _mm256_permute2f128_ps::<0x31>(low[3], high[3]),
-        ]
     }
 
     #[inline]

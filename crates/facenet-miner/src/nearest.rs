@@ -12,6 +12,9 @@ use crate::{HardNegatives, Neighbour};
 /// the second number.
 const FULL: (usize, usize) = (4, 256);
 
+/// Panels that are compared with one limit.
+const PART: usize = 2;
+
 /// What one anchor has seen so far.
 #[derive(Debug)]
 pub(crate) struct Nearest<'a> {
@@ -49,18 +52,20 @@ impl<'a> Nearest<'a> {
     }
 
     /// Takes approximate distances to rows `base..`, infinite at the anchor's own label.
-    ///
-    /// - `words`: room for a bit a value
-    pub(crate) fn offer(&mut self, base: usize, approx: &[[f32; PANEL]], words: &mut [u64]) {
-        mark_within(Level::best(), approx, Span::below(self.limit), words);
+    pub(crate) fn offer(&mut self, base: usize, approx: &[[f32; PANEL]]) {
         let full = FULL.1.max(FULL.0.saturating_mul(self.k));
-        for position in positions(words) {
-            let x = approx.as_flattened()[position as usize];
-            if x < self.limit {
+        let mut words = [0; PART];
+        for (part, base) in approx.chunks(PART).zip((base..).step_by(PART * PANEL)) {
+            let words = &mut words[..part.len()];
+            if mark_within(Level::best(), part, Span::below(self.limit), words) == 0 {
+                continue;
+            }
+            for position in positions(words) {
+                let x = part.as_flattened()[position as usize];
                 self.pending.push(candidate(x, base as u32 + position));
-                if self.pending.len() >= full {
-                    self.shrink(full / 2);
-                }
+            }
+            if self.pending.len() >= full {
+                self.shrink(full / 2);
             }
         }
     }
@@ -203,7 +208,7 @@ mod tests {
                         })
                     })
                     .collect();
-                nearest.offer(base, &part, &mut [0; 2]);
+                nearest.offer(base, &part);
             }
             let found: Vec<(u64, u32)> = nearest
                 .finish()

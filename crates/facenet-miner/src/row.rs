@@ -224,7 +224,7 @@ impl<'a> Row<'a> {
     /// The `k` nearest rows of other labels, the nearest first; ties go to the smaller index.
     pub(crate) fn nearest_negatives(&mut self, k: usize) -> Vec<Neighbour> {
         let mut nearest = Nearest::new(self.problem, self.anchor, k);
-        nearest.offer(0, self.approx, &mut self.scratch.possible);
+        nearest.offer(0, self.approx);
         nearest.finish()
     }
 

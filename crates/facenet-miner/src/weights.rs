@@ -16,6 +16,18 @@ const LN_2_LOW: f64 = 1.908_214_929_270_587_7e-10;
 /// Below this logarithm a weight is 0: less than 1e-304 of the greatest.
 const LEAST: f64 = -700.0;
 
+/// `1/13!` to `1/0!`.
+const FACTORS: [f64; 14] = {
+    let mut factors = [1.0; 14];
+    let (mut factorial, mut k) = (1.0, 1);
+    while k < factors.len() {
+        factorial *= k as f64;
+        factors[factors.len() - 1 - k] = 1.0 / factorial;
+        k += 1;
+    }
+    factors
+};
+
 /// Adding and subtracting it rounds to a whole number, ties to even.
 const ROUNDER: f64 = 1.5 * (1u64 << 52) as f64;
 
@@ -83,11 +95,9 @@ fn exp(x: f64) -> f64 {
     let clipped = if x > LEAST { x } else { LEAST };
     let n = (clipped * LOG2_E + ROUNDER) - ROUNDER;
     let r = (clipped - n * LN_2_HIGH) - n * LN_2_LOW;
-    let mut series = 1.0;
-    for k in [
-        13.0, 12.0, 11.0, 10.0, 9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0,
-    ] {
-        series = series * (r / k) + 1.0;
+    let mut series = 0.0;
+    for factor in FACTORS {
+        series = series * r + factor;
     }
     let scale = f64::from_bits(((n as i32 + 1023) as u64) << 52);
     if x > LEAST { series * scale } else { 0.0 }
