@@ -1,7 +1,7 @@
 //! Which negatives a pair admits: the f64 rule, and the f32 spans outside of which it is settled.
 
 use crate::Rule;
-use crate::simd::Span;
+use crate::marks::Span;
 
 /// Relative width kept around a bound for f64's own rounding of `d_ap + margin`.
 const F64_ALLOWANCE: f64 = 1.0 / (1u64 << 40) as f64;

@@ -3,7 +3,7 @@
 use crate::admission::Admission;
 use crate::problem::Problem;
 use crate::row::Row;
-use crate::scan::{scan, scan_in_order};
+use crate::scan::{Keep, scan, scan_in_order};
 use crate::statistics::{Tally, sample_stride};
 use crate::{MinerConfig, Pair, Triplet};
 
@@ -24,7 +24,7 @@ pub(crate) fn count(problem: &Problem<'_>, config: &MinerConfig) -> u64 {
             *found += row.count(admission, d_ap) as u64;
         }
     };
-    scan(problem, per_row, |found: u64| {
+    scan(problem, &mut Keep::default(), per_row, |found: u64| {
         total = total.saturating_add(found);
     });
     total
@@ -34,12 +34,13 @@ pub(crate) fn count(problem: &Problem<'_>, config: &MinerConfig) -> u64 {
 pub(crate) fn visit(
     problem: &Problem<'_>,
     config: &MinerConfig,
+    keep: &mut Keep,
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
     let admission = Admission::new(config.rule, config.margin);
     let stride = sample_stride(n_ordered_pairs(problem));
     let (mut tally, mut index) = (Tally::default(), 0);
-    scan_in_order(problem, |row| {
+    scan_in_order(problem, keep, |row| {
         let anchor = row.anchor();
         let negatives = negatives(problem, anchor);
         for positive in positives(row) {
@@ -75,7 +76,7 @@ pub(crate) fn visit_admissible(
 ) {
     let admission = Admission::new(config.rule, config.margin);
     let mut originals = Vec::new();
-    scan_in_order(problem, |row| {
+    scan_in_order(problem, &mut Keep::default(), |row| {
         let anchor = row.anchor();
         for &positive in problem.later(anchor) {
             let d_ap = row.exact(positive);
@@ -137,7 +138,7 @@ mod tests {
             ..Default::default()
         };
         let mut found = Vec::new();
-        visit(&problem, &config, &mut |t| {
+        visit(&problem, &config, &mut Keep::default(), &mut |t| {
             found.push([t.anchor, t.positive, t.negative]);
         });
         assert_eq!(found, expected);

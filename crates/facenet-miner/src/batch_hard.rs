@@ -3,7 +3,7 @@
 use crate::admission::Admission;
 use crate::problem::Problem;
 use crate::row::Row;
-use crate::scan::scan;
+use crate::scan::{Keep, scan};
 use crate::statistics::{Tally, sample_stride};
 use crate::{Hardest, MinerConfig, Neighbour, Triplet};
 
@@ -11,12 +11,13 @@ use crate::{Hardest, MinerConfig, Neighbour, Triplet};
 pub(crate) fn visit(
     problem: &Problem<'_>,
     config: &MinerConfig,
+    keep: &mut Keep,
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
     let admission = Admission::new(config.rule, config.margin);
     let stride = sample_stride(problem.len() as u64);
     let mut tally = Tally::default();
-    each_hardest(problem, |anchor, hardest| {
+    each_hardest(problem, keep, |anchor, hardest| {
         let Hardest {
             positive: Some(positive),
             negative: Some(negative),
@@ -41,13 +42,13 @@ pub(crate) fn visit(
 /// The hardest rows of every row given, masked rows having none.
 pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
     let mut all = vec![Hardest::default(); problem.len() + problem.n_masked()];
-    each_hardest(problem, |anchor, hardest| {
+    each_hardest(problem, &mut Keep::default(), |anchor, hardest| {
         all[problem.original(anchor) as usize] = hardest;
     });
     all
 }
 
-fn each_hardest(problem: &Problem<'_>, mut consume: impl FnMut(usize, Hardest)) {
+fn each_hardest(problem: &Problem<'_>, keep: &mut Keep, mut consume: impl FnMut(usize, Hardest)) {
     let neighbour = |(row, sq_l2): (u32, f64)| Neighbour {
         index: problem.original(row as usize),
         sq_l2,
@@ -57,7 +58,7 @@ fn each_hardest(problem: &Problem<'_>, mut consume: impl FnMut(usize, Hardest)) 
         let negative = row.nearest_negative().map(neighbour);
         found.push((row.anchor(), Hardest { positive, negative }));
     };
-    scan(problem, per_row, |found| {
+    scan(problem, keep, per_row, |found| {
         for (anchor, hardest) in found {
             consume(anchor, hardest);
         }
@@ -79,7 +80,7 @@ mod tests {
             ..Default::default()
         };
         let mut found = Vec::new();
-        let tally = visit(&problem, &config, &mut |t| {
+        let tally = visit(&problem, &config, &mut Keep::default(), &mut |t| {
             found.push([t.anchor, t.positive, t.negative]);
         });
         assert_eq!(found, expected);

@@ -13,6 +13,13 @@ pub const DEFAULT_MARGIN: f32 = 0.2;
 /// Most triplets that [`Miner::mine`](crate::Miner::mine) collects: 12 MB of them.
 pub const DEFAULT_MAX_TRIPLETS: usize = 1_000_000;
 
+/// Distance below which `distance-weighted` stops to weigh: the paper's λ (arXiv:1706.07567, §4).
+pub const DEFAULT_CUTOFF: f32 = 0.5;
+
+/// Distance from which `distance-weighted` draws no more: that of the paper's authors' code, near
+/// the √2 between orthogonal rows.
+pub const DEFAULT_NONZERO_LOSS_CUTOFF: f32 = 1.4;
+
 /// Which triplets a batch gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -26,6 +33,9 @@ pub enum Rule {
     BatchHard,
     /// Every anchor, positive and negative (arXiv:1703.07737).
     BatchAll,
+    /// For every pair one negative, drawn with a weight of one over the density that its distance
+    /// would have between random points of the unit sphere (arXiv:1706.07567, §4).
+    DistanceWeighted,
 }
 
 /// Which of a pair's admissible negatives the pair rules take.
@@ -48,10 +58,20 @@ pub struct MinerConfig {
     pub margin: f32,
     /// Which admissible negative the pair rules take; the others ignore it.
     pub negative: NegativeChoice,
-    /// With `batch-hard` and `batch-all`: only triplets with `d_an - d_ap < margin`.
+    /// With `batch-hard`, `batch-all` and `distance-weighted`: only triplets with
+    /// `d_an - d_ap < margin`.
     pub only_violating: bool,
     /// Most triplets that [`Miner::mine`](crate::Miner::mine) collects.
     pub max_triplets: usize,
+    /// How many of the nearest rows of other labels
+    /// [`Miner::mine`](crate::Miner::mine) gives for every row, besides the triplets and in the
+    /// same pass.
+    pub hardest_negatives: usize,
+    /// With `distance-weighted`: nearer negatives weigh as at this L2 distance, not squared.
+    pub cutoff: f32,
+    /// With `distance-weighted`: negatives at this L2 distance or beyond are not drawn while an
+    /// anchor has a nearer one; above `cutoff` and below 2.
+    pub nonzero_loss_cutoff: f32,
 }
 
 impl Default for MinerConfig {
@@ -62,26 +82,34 @@ impl Default for MinerConfig {
             negative: NegativeChoice::Random,
             only_violating: false,
             max_triplets: DEFAULT_MAX_TRIPLETS,
+            hardest_negatives: 0,
+            cutoff: DEFAULT_CUTOFF,
+            nonzero_loss_cutoff: DEFAULT_NONZERO_LOSS_CUTOFF,
         }
     }
 }
 
 impl MinerConfig {
     pub(crate) fn validate(&self) -> Result<(), MineError> {
-        if self.margin.is_finite() && self.margin > 0.0 {
+        if !self.margin.is_finite() || self.margin <= 0.0 {
+            return Err(MineError::Margin { found: self.margin });
+        }
+        let (lower, upper) = (self.cutoff, self.nonzero_loss_cutoff);
+        if 0.0 < lower && lower < upper && upper < 2.0 {
             return Ok(());
         }
-        Err(MineError::Margin { found: self.margin })
+        Err(MineError::Cutoffs { lower, upper })
     }
 }
 
 impl Rule {
     /// Every rule, in the order of the documentation.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::Violating,
         Self::SemiHard,
         Self::BatchHard,
         Self::BatchAll,
+        Self::DistanceWeighted,
     ];
 
     /// The rule's name on a command line.
@@ -91,6 +119,7 @@ impl Rule {
             Self::SemiHard => "semi-hard",
             Self::BatchHard => "batch-hard",
             Self::BatchAll => "batch-all",
+            Self::DistanceWeighted => "distance-weighted",
         }
     }
 }
@@ -179,7 +208,7 @@ mod tests {
     fn an_unknown_name_lists_the_known_ones() {
         let error = "hard".parse::<Rule>().expect_err("no such rule");
         let expected = "miner: no rule is named \"hard\"; expected one of violating, semi-hard, \
-                        batch-hard, batch-all";
+                        batch-hard, batch-all, distance-weighted";
         assert_eq!(error.to_string(), expected);
     }
 
@@ -197,5 +226,25 @@ mod tests {
             );
         }
         assert_eq!(MinerConfig::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn cutoffs_lie_in_order_between_0_and_2() {
+        for (cutoff, nonzero_loss_cutoff) in [
+            (0.0, 1.4),
+            (0.5, 2.0),
+            (1.4, 1.4),
+            (1.5, 1.4),
+            (f32::NAN, 1.4),
+            (0.5, f32::NAN),
+        ] {
+            let config = MinerConfig {
+                cutoff,
+                nonzero_loss_cutoff,
+                ..Default::default()
+            };
+            let error = config.validate().expect_err("not in order");
+            assert!(matches!(error, MineError::Cutoffs { .. }), "{error}");
+        }
     }
 }

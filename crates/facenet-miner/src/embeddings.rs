@@ -9,6 +9,7 @@ use crate::MineError;
 pub struct Embeddings<'a> {
     rows: &'a [f32],
     dim: usize,
+    masked: Option<&'a [bool]>,
 }
 
 impl<'a> Embeddings<'a> {
@@ -28,7 +29,35 @@ impl<'a> Embeddings<'a> {
         if found >= u32::MAX as usize {
             return Err(MineError::TooManyRows { found });
         }
-        Ok(Self { rows, dim })
+        Ok(Self {
+            rows,
+            dim,
+            masked: None,
+        })
+    }
+
+    /// The same rows, some of which are to be left out as if they held a NaN.
+    ///
+    /// - `masked`: `[n]`, true for a row to leave out
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is one for each row.
+    pub fn with_mask(self, masked: &'a [bool]) -> Result<Self, MineError> {
+        if masked.len() != self.len() {
+            return Err(MineError::Shape {
+                what: "mask",
+                found: masked.len(),
+                expected: self.len(),
+            });
+        }
+        Ok(Self {
+            masked: Some(masked),
+            ..self
+        })
+    }
+
+    pub(crate) fn is_masked(&self, index: usize) -> bool {
+        self.masked.is_some_and(|masked| masked[index])
     }
 
     /// All values, row-major.
@@ -79,6 +108,17 @@ mod tests {
             5.25f64.to_bits()
         );
         assert_eq!(sq_l2(&[], &[]).to_bits(), 0.0f64.to_bits());
+    }
+
+    #[test]
+    fn a_mask_is_one_a_row() {
+        let embeddings = Embeddings::new(&[1.0, 2.0, 3.0], 1).expect("three rows");
+        assert!(!embeddings.is_masked(1));
+        let masked = embeddings.with_mask(&[false, true, false]).expect("three");
+        assert_eq!([0, 1, 2].map(|i| masked.is_masked(i)), [false, true, false]);
+        let message = "miner: mask has length 2, expected 3; pass one per embedding row";
+        let error = embeddings.with_mask(&[true; 2]).expect_err("two for three");
+        assert_eq!(error.to_string(), message);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What can be wrong with a request to mine.
 
+use std::path::PathBuf;
+
 /// Why nothing can be mined.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,17 @@ pub enum MineError {
         /// The margin given.
         found: f32,
     },
+    /// The cutoffs of `distance-weighted` are no distances in order.
+    #[error(
+        "miner: cutoffs are {lower} and {upper}, expected 0 < cutoff < nonzero_loss_cutoff < 2; \
+         the authors of distance-weighted sampling take 0.5 and 1.4"
+    )]
+    Cutoffs {
+        /// The lower one given.
+        lower: f32,
+        /// The upper one given.
+        upper: f32,
+    },
     /// More triplets than may be collected; the count is exact.
     #[error(
         "miner: the batch has {count} triplets, above the limit of {max_triplets}; raise \
@@ -62,5 +75,60 @@ pub enum MineError {
         found: String,
         /// The names that exist.
         expected: String,
+    },
+    /// A file cannot be opened or mapped.
+    #[error("{}: cannot map embeddings: {kind}; check that it is a file that can be read", .path.display())]
+    OpenFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        kind: std::io::ErrorKind,
+    },
+    /// A file ends before its last row.
+    #[error(
+        "{}: has {found} bytes, expected {expected} for the rows asked for; check their number \
+         and offset, or copy the file anew", .path.display()
+    )]
+    FileLength {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// The least that the rows take.
+        expected: u128,
+    },
+    /// Rows in a file do not begin where an f32 can.
+    #[error(
+        "{}: rows begin at byte {offset}, expected a multiple of 4 on a little-endian machine; \
+         write the file with its values aligned", .path.display()
+    )]
+    Misaligned {
+        /// The file.
+        path: PathBuf,
+        /// Where its rows begin.
+        offset: u64,
+    },
+    /// A file is not safetensors, or not whole.
+    #[error(
+        "{}: no complete safetensors file: {found}; copy or write it anew", .path.display()
+    )]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What its header lacks.
+        found: String,
+    },
+    /// A file has no such tensor.
+    #[error(
+        "{}: found {found}, expected f32 {name:?} of shape [n, dim]; name another tensor or \
+         convert it", .path.display()
+    )]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        name: String,
+        /// What is there.
+        found: String,
     },
 }

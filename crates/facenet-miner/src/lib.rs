@@ -3,11 +3,18 @@
 mod admission;
 mod batch_all;
 mod batch_hard;
+mod chacha;
 mod config;
+mod distance_weighted;
 mod draw;
 mod embeddings;
 mod error;
+mod gallery;
+mod lanes;
+mod marks;
 mod miner;
+mod mmap;
+mod nearest;
 mod pair_rules;
 mod problem;
 mod row;
@@ -15,12 +22,18 @@ mod scan;
 mod simd;
 mod slack;
 mod statistics;
+mod tile;
 mod triplet;
+mod weights;
 
-pub use config::{DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, MinerConfig, NegativeChoice, Rule};
+pub use config::{
+    DEFAULT_CUTOFF, DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, DEFAULT_NONZERO_LOSS_CUTOFF, MinerConfig,
+    NegativeChoice, Rule,
+};
 pub use draw::Draw;
 pub use embeddings::{Embeddings, sq_l2};
 pub use error::MineError;
 pub use miner::Miner;
+pub use mmap::{EmbeddingFile, RowLayout};
 pub use statistics::{Quantiles, Statistics};
-pub use triplet::{Hardest, Mined, Neighbour, Pair, Triplet};
+pub use triplet::{HardNegatives, Hardest, Mined, Neighbour, Pair, Triplet};

@@ -1,9 +1,10 @@
 //! The entry points.
 
 use crate::problem::Problem;
+use crate::scan::Keep;
 use crate::{
-    Draw, Embeddings, Hardest, MineError, Mined, MinerConfig, Pair, Rule, Statistics, Triplet,
-    batch_all, batch_hard, pair_rules,
+    Draw, Embeddings, HardNegatives, Hardest, MineError, Mined, MinerConfig, Neighbour, Pair, Rule,
+    Statistics, Triplet, batch_all, batch_hard, distance_weighted, gallery, pair_rules,
 };
 
 /// Mines triplets by one rule.
@@ -21,7 +22,8 @@ impl Miner {
     /// Checks the configuration once.
     ///
     /// # Errors
-    /// [`MineError::Margin`] unless the margin is positive and finite.
+    /// [`MineError::Margin`] unless the margin is positive and finite; [`MineError::Cutoffs`] unless
+    /// `0 < cutoff < nonzero_loss_cutoff < 2`.
     pub fn new(config: MinerConfig) -> Result<Self, MineError> {
         config.validate()?;
         Ok(Self { config })
@@ -34,9 +36,11 @@ impl Miner {
 
     /// Mines and collects.
     ///
-    /// - `embeddings`: `[n, dim]`; rows with a NaN or an infinity are left out and counted
+    /// - `embeddings`: `[n, dim]`; rows that are masked or hold a NaN or an infinity are left out and
+    ///   counted
     /// - `labels`: `[n]`, any numbers in any order; an empty batch is fine
-    /// - `draw`: names the random draws; only `negative: random` and sampled quantiles use it
+    /// - `draw`: names the random draws; only `negative: random`, `distance-weighted` and sampled
+    ///   quantiles use it
     ///
     /// Triplets come by anchor, then positive, then negative. The pair rules take each pair once,
     /// the smaller index being the anchor, and draw pair `i` of the finite rows from stream `i`;
@@ -57,7 +61,8 @@ impl Miner {
             within_limit(batch_all::count(&problem, &self.config), max_triplets)?;
         }
         let mut triplets = Vec::new();
-        let statistics = self.visit_problem(&problem, draw, &mut |triplet| {
+        let mut keep = Keep::new(self.config.hardest_negatives);
+        let statistics = self.visit_problem(&problem, draw, &mut keep, &mut |triplet| {
             if triplets.len() < max_triplets {
                 triplets.push(triplet);
             }
@@ -66,6 +71,7 @@ impl Miner {
         Ok(Mined {
             triplets,
             statistics,
+            hardest_negatives: keep.finish(&problem),
         })
     }
 
@@ -82,7 +88,7 @@ impl Miner {
         visitor: &mut dyn FnMut(Triplet),
     ) -> Result<Statistics, MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        Ok(self.visit_problem(&problem, draw, visitor))
+        Ok(self.visit_problem(&problem, draw, &mut Keep::default(), visitor))
     }
 
     /// Shows every pair with the list that a pair rule draws from: its admissible negatives,
@@ -116,17 +122,63 @@ impl Miner {
         Ok(batch_hard::hardest(&Problem::new(embeddings, labels)?))
     }
 
+    /// For every row the `hardest_negatives` of the configuration nearest rows of other labels,
+    /// and nothing else: the lists of [`Miner::mine`].
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub fn hardest_negatives(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+    ) -> Result<HardNegatives, MineError> {
+        let mut lists = HardNegatives::default();
+        self.visit_hardest_negatives(embeddings, labels, &mut |_, _| (), &mut |row, list| {
+            lists.push(row, list);
+        })?;
+        lists.fill(embeddings.len());
+        Ok(lists)
+    }
+
+    /// The lists of [`Miner::hardest_negatives`] in the order of the rows, without collecting
+    /// them. Some 16,384 rows share a pass over all, so the embeddings may lie in a file that is
+    /// larger than memory ([`EmbeddingFile`](crate::EmbeddingFile)): held are about 30 bytes a
+    /// row, and for the rows of one pass their values and some `4 k` candidates of 8 bytes.
+    ///
+    /// - `progress`: called with rows done and their number, some hundred times or more
+    /// - `visitor`: gets every row but the masked ones, with its list
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub fn visit_hardest_negatives(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+        progress: &mut dyn FnMut(u64, u64),
+        visitor: &mut dyn FnMut(u32, &[Neighbour]),
+    ) -> Result<(), MineError> {
+        let problem = Problem::new(embeddings, labels)?;
+        gallery::search(&problem, self.config.hardest_negatives, progress, visitor);
+        Ok(())
+    }
+
     fn visit_problem(
         &self,
         problem: &Problem<'_>,
         draw: Draw,
+        keep: &mut Keep,
         visitor: &mut dyn FnMut(Triplet),
     ) -> Statistics {
         let config = &self.config;
         let tally = match config.rule {
-            Rule::Violating | Rule::SemiHard => pair_rules::visit(problem, config, draw, visitor),
-            Rule::BatchHard => batch_hard::visit(problem, config, visitor),
-            Rule::BatchAll => batch_all::visit(problem, config, visitor),
+            Rule::Violating | Rule::SemiHard => {
+                pair_rules::visit(problem, config, draw, keep, visitor)
+            }
+            Rule::DistanceWeighted => {
+                distance_weighted::visit(problem, config, draw, keep, visitor)
+            }
+            Rule::BatchHard => batch_hard::visit(problem, config, keep, visitor),
+            Rule::BatchAll => batch_all::visit(problem, config, keep, visitor),
         };
         tally.finish(problem, draw)
     }

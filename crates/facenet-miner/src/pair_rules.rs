@@ -1,18 +1,38 @@
 //! `violating` and `semi-hard`: for every pair at most one negative.
 
 use crate::admission::Admission;
-use crate::draw::choose;
+use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::row::Row;
-use crate::scan::scan;
+use crate::scan::{Keep, scan};
 use crate::statistics::{Tally, sample_stride};
 use crate::{Draw, MinerConfig, NegativeChoice, Triplet};
 
 /// What one strip of anchors gives.
-#[derive(Default)]
-struct Found {
-    triplets: Vec<Triplet>,
-    tally: Tally,
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) triplets: Vec<Triplet>,
+    pub(crate) tally: Tally,
+    pub(crate) words: FirstWords,
+    /// Distances of the pairs of one anchor.
+    pub(crate) d_aps: Vec<f64>,
+}
+
+impl Found {
+    pub(crate) fn give(&mut self, problem: &Problem<'_>, triplet: [usize; 3]) {
+        let [anchor, positive, negative] = triplet.map(|row| problem.original(row));
+        self.tally.give();
+        self.triplets.push(Triplet {
+            anchor,
+            positive,
+            negative,
+        });
+    }
+
+    pub(crate) fn hand_over(self, tally: &mut Tally, visitor: &mut dyn FnMut(Triplet)) {
+        tally.absorb(self.tally);
+        self.triplets.into_iter().for_each(visitor);
+    }
 }
 
 /// Gives the triplets of every pair, by anchor, then positive, the smaller index being the anchor.
@@ -20,41 +40,41 @@ pub(crate) fn visit(
     problem: &Problem<'_>,
     config: &MinerConfig,
     draw: Draw,
+    keep: &mut Keep,
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
     let admission = Admission::new(config.rule, config.margin);
-    let rng = draw.pairs();
+    let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
     let stride = sample_stride(first_pairs[problem.len()]);
-    let negative_of = |row: &mut Row<'_>, pair: u64, d_ap: f64| match config.negative {
-        NegativeChoice::Random => row.chosen(admission, d_ap, |n| choose(&rng, pair, n)),
-        NegativeChoice::Closest => row.closest(admission, d_ap),
-    };
+    let negative_of =
+        |row: &mut Row<'_>, words: &mut FirstWords, pair: u64, d_ap: f64| match config.negative {
+            NegativeChoice::Random => row.chosen(admission, d_ap, |n| draws.choose(words, pair, n)),
+            NegativeChoice::Closest => row.closest(admission, d_ap),
+        };
     let per_row = |row: &mut Row<'_>, found: &mut Found| {
         let anchor = row.anchor();
-        for (pair, &positive) in (first_pairs[anchor]..).zip(problem.later(anchor)) {
-            let d_ap = row.exact(positive);
-            let negative = negative_of(row, pair, d_ap);
+        row.exact_each(problem.later(anchor), &mut found.d_aps);
+        let d_aps = std::mem::take(&mut found.d_aps);
+        let pairs = problem.later(anchor).iter().zip(&d_aps);
+        for (pair, (&positive, &d_ap)) in (first_pairs[anchor]..).zip(pairs) {
+            let negative = negative_of(row, &mut found.words, pair, d_ap);
             found.tally.see(pair, stride, d_ap, negative.is_some());
-            let Some(negative) = negative else { continue };
-            found.tally.give();
-            found.triplets.push(Triplet {
-                anchor: problem.original(anchor),
-                positive: problem.original(positive as usize),
-                negative: problem.original(negative as usize),
-            });
+            if let Some(negative) = negative {
+                found.give(problem, [anchor, positive as usize, negative as usize]);
+            }
         }
+        found.d_aps = d_aps;
     };
     let mut tally = Tally::default();
-    scan(problem, per_row, |found: Found| {
-        tally.absorb(found.tally);
-        found.triplets.into_iter().for_each(&mut *visitor);
+    scan(problem, keep, per_row, |found: Found| {
+        found.hand_over(&mut tally, visitor);
     });
     tally
 }
 
 /// Index of each anchor's first pair, and at the end their number.
-fn first_pairs(problem: &Problem<'_>) -> Vec<u64> {
+pub(crate) fn first_pairs(problem: &Problem<'_>) -> Vec<u64> {
     let mut first_pairs = vec![0];
     let mut n_pairs = 0;
     for anchor in 0..problem.len() {
@@ -74,9 +94,15 @@ mod tests {
         let embeddings = Embeddings::new(points, 1).expect("points on a line");
         let problem = Problem::new(embeddings, labels).expect("a label a row");
         let mut found = Vec::new();
-        visit(&problem, &config, Draw::default(), &mut |t| {
-            found.push([t.anchor, t.positive, t.negative]);
-        });
+        visit(
+            &problem,
+            &config,
+            Draw::default(),
+            &mut Keep::default(),
+            &mut |t| {
+                found.push([t.anchor, t.positive, t.negative]);
+            },
+        );
         assert_eq!(found, expected, "{config:?}");
     }
 

@@ -1,16 +1,21 @@
 //! A checked batch: finite rows only, grouped by label.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
+use rayon::prelude::*;
+
+use crate::lanes::sq_l2_to_each;
 use crate::slack::Slack;
 use crate::{Embeddings, MineError, sq_l2};
 
+/// Rows whose norms one task sums.
+const NORMS: usize = 256;
+
 /// Finite rows in their order, numbered anew from 0, with what every rule needs to know of them.
+/// The values stay where the caller has them.
 #[derive(Debug)]
 pub(crate) struct Problem<'a> {
-    rows: Cow<'a, [f32]>,
-    dim: usize,
+    embeddings: Embeddings<'a>,
     /// Index of each row in the caller's numbering; ascending, so ties keep their order.
     original: Vec<u32>,
     n_masked: usize,
@@ -26,12 +31,13 @@ pub(crate) struct Problem<'a> {
 }
 
 impl<'a> Problem<'a> {
-    /// Masks the rows that hold a NaN or an infinity, and groups the others.
+    /// Masks the rows that hold a NaN or an infinity besides those that the caller has masked, and
+    /// groups the others.
     ///
     /// # Errors
     /// [`MineError::Shape`] unless there is one label a row.
     pub(crate) fn new(embeddings: Embeddings<'a>, labels: &[u32]) -> Result<Self, MineError> {
-        let (n, dim) = (embeddings.len(), embeddings.dim());
+        let n = embeddings.len();
         if labels.len() != n {
             return Err(MineError::Shape {
                 what: "labels",
@@ -39,29 +45,23 @@ impl<'a> Problem<'a> {
                 expected: n,
             });
         }
-        let is_finite = |&i: &u32| embeddings.row(i as usize).iter().all(|x| x.is_finite());
-        let original: Vec<u32> = (0..n as u32).filter(is_finite).collect();
-        let rows = kept_rows(embeddings, &original);
+        // The square of a finite f32 is far from f64's end: a norm is finite where its row is.
+        let norms = sq_norms(embeddings);
+        let is_kept = |&i: &u32| norms[i as usize].is_finite() && !embeddings.is_masked(i as usize);
+        let original: Vec<u32> = (0..n as u32).filter(is_kept).collect();
         let kept_labels: Vec<u32> = original.iter().map(|&i| labels[i as usize]).collect();
         let (members, groups, places) = grouped(&kept_labels);
-        let zeros = vec![0.0; dim];
-        let norms: Vec<f64> = rows
-            .chunks_exact(dim)
-            .map(|row| sq_l2(row, &zeros))
-            .collect();
-        let slack = Slack::new(dim, norms.iter().copied().fold(0.0, f64::max));
-        let sq_norms = norms.into_iter().map(|norm| norm as f32).collect();
-        let n_masked = n - original.len();
+        let kept_norms = || original.iter().map(|&i| norms[i as usize]);
+        let slack = Slack::new(embeddings.dim(), kept_norms().fold(0.0, f64::max));
         Ok(Self {
-            rows,
-            dim,
-            original,
-            n_masked,
+            embeddings,
+            n_masked: n - original.len(),
             members,
             groups,
             places,
-            sq_norms,
+            sq_norms: kept_norms().map(|norm| norm as f32).collect(),
             slack,
+            original,
         })
     }
 
@@ -71,16 +71,16 @@ impl<'a> Problem<'a> {
     }
 
     pub(crate) fn dim(&self) -> usize {
-        self.dim
+        self.embeddings.dim()
     }
 
     pub(crate) fn n_masked(&self) -> usize {
         self.n_masked
     }
 
-    /// Values of a range of rows, row-major.
-    pub(crate) fn rows(&self, range: Range<usize>) -> &[f32] {
-        &self.rows[range.start * self.dim..range.end * self.dim]
+    /// Values of a row, `[dim]`.
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
+        self.embeddings.row(self.original[row] as usize)
     }
 
     pub(crate) fn sq_norms(&self) -> &[f32] {
@@ -98,7 +98,7 @@ impl<'a> Problem<'a> {
 
     /// The f64 distance that defines the triplets.
     pub(crate) fn exact(&self, x: usize, y: usize) -> f64 {
-        sq_l2(self.rows(x..x + 1), self.rows(y..y + 1))
+        sq_l2(self.row(x), self.row(y))
     }
 
     /// Rows of the same label, the row itself among them, ascending.
@@ -117,6 +117,12 @@ impl<'a> Problem<'a> {
         self.len() - self.group(row).len()
     }
 
+    /// Row of another label, by its rank among them in ascending order.
+    pub(crate) fn nth_negative(&self, row: usize, rank: usize) -> u32 {
+        let after = |negative: u32, &member: &u32| negative + u32::from(member <= negative);
+        self.group(row).iter().fold(rank as u32, after)
+    }
+
     /// Row of another label, by its rank in the order of groups.
     pub(crate) fn negative_by_rank(&self, row: usize, rank: usize) -> usize {
         let Range { start, end } = self.groups[row];
@@ -129,12 +135,15 @@ impl<'a> Problem<'a> {
     }
 }
 
-fn kept_rows<'a>(embeddings: Embeddings<'a>, kept: &[u32]) -> Cow<'a, [f32]> {
-    if kept.len() == embeddings.len() {
-        return Cow::Borrowed(embeddings.rows());
-    }
-    let rows = kept.iter().flat_map(|&i| embeddings.row(i as usize));
-    Cow::Owned(rows.copied().collect())
+/// Squared norm of each row, NaN or infinite where the row is not finite.
+fn sq_norms(embeddings: Embeddings<'_>) -> Vec<f64> {
+    let (dim, zeros) = (embeddings.dim(), vec![0.0; embeddings.dim()]);
+    let parts = embeddings.rows().par_chunks(NORMS * dim).map(|rows| {
+        let mut norms = Vec::with_capacity(NORMS);
+        sq_l2_to_each(&zeros, rows.chunks_exact(dim), &mut norms);
+        norms
+    });
+    parts.collect::<Vec<_>>().concat()
 }
 
 /// Members by group, and each row's group and place in it.
@@ -174,6 +183,9 @@ mod tests {
                 .map(|rank| problem.negative_by_rank(row, rank))
                 .collect()
         };
+        let ascending = |row| [0, 1, 2].map(|rank| problem.nth_negative(row, rank));
+        assert_eq!(ascending(0), [1, 3, 4]);
+        assert_eq!(ascending(4), [0, 1, 2]);
         assert_eq!(negatives(4), [1, 3, 0, 2]); // label 2, then label 9
         assert_eq!(negatives(0), [1, 3, 4]);
     }

@@ -1,8 +1,13 @@
 //! One anchor against all rows: approximate distances, and f64 where they leave a doubt.
 
+use crate::Neighbour;
 use crate::admission::{Admission, above};
+use crate::lanes::sq_l2_to_each;
+use crate::marks::{Span, positions};
+use crate::nearest::Nearest;
 use crate::problem::Problem;
-use crate::simd::{Span, count_two, min_above, nth_within, positions_within};
+use crate::simd::{Level, mark_both, mark_within, min_above, nth_marked};
+use crate::tile::PANEL;
 
 /// Room for one anchor at a time; reused from anchor to anchor.
 #[derive(Debug)]
@@ -15,15 +20,26 @@ pub(crate) struct Scratch {
     positives: Vec<f32>,
     /// Rows under consideration.
     listed: Vec<u32>,
+    /// Values of the anchor in f64.
+    anchor: Vec<f64>,
+    /// A bit for each row: what a scan is certain of, and what it holds possible.
+    certain: Vec<u64>,
+    possible: Vec<u64>,
+    level: Level,
 }
 
 impl Scratch {
     pub(crate) fn new(n: usize) -> Self {
+        let n_words = n.div_ceil(PANEL);
         Self {
             exact: vec![f64::NAN; n],
             touched: vec![],
             positives: vec![],
             listed: vec![],
+            anchor: vec![],
+            certain: vec![0; n_words],
+            possible: vec![0; n_words],
+            level: Level::best(),
         }
     }
 }
@@ -34,15 +50,15 @@ pub(crate) struct Row<'a> {
     problem: &'a Problem<'a>,
     anchor: usize,
     slack: f64,
-    /// Within `slack` of the f64 distances; infinite at the anchor's own group, which keeps every
-    /// scan away from it.
-    approx: &'a [f32],
+    /// Within `slack` of the f64 distances; infinite at the anchor's own group and beyond the last
+    /// row, which keeps every scan away from there.
+    approx: &'a [[f32; PANEL]],
     scratch: &'a mut Scratch,
 }
 
 impl<'a> Row<'a> {
-    /// - `approx`: distances to all rows, within the problem's slack; the anchor's group is
-    ///   overwritten
+    /// - `approx`: distances to all rows, within the problem's slack, and infinity up to whole
+    ///   panels; the anchor's group is overwritten
     pub(crate) fn new(
         problem: &'a Problem<'a>,
         anchor: usize,
@@ -57,7 +73,11 @@ impl<'a> Row<'a> {
             scratch.positives.push(approx[member as usize]);
             approx[member as usize] = f32::INFINITY;
         }
+        scratch.anchor.clear();
+        let values = problem.row(anchor).iter().copied().map(f64::from);
+        scratch.anchor.extend(values);
         let slack = problem.slack().of_row(problem.sq_norms()[anchor]);
+        let (approx, _) = approx.as_chunks();
         Self {
             problem,
             anchor,
@@ -75,6 +95,17 @@ impl<'a> Row<'a> {
         self.anchor
     }
 
+    /// How far an approximate distance can be from the f64 one.
+    pub(crate) fn slack(&self) -> f64 {
+        self.slack
+    }
+
+    /// Rows of other labels with approximate distance in `span`, ascending.
+    pub(crate) fn within(&mut self, span: Span) -> &[u32] {
+        self.keep_listed(span, |_, _| true);
+        &self.scratch.listed
+    }
+
     /// The f64 distance to `row`, computed once.
     pub(crate) fn exact(&mut self, row: u32) -> f64 {
         let known = self.scratch.exact[row as usize];
@@ -87,32 +118,67 @@ impl<'a> Row<'a> {
         distance
     }
 
-    /// Number of admissible negatives of the pair with distance `d_ap`.
+    /// The f64 distances to `rows`, in place of what `out` held.
+    pub(crate) fn exact_each(&self, rows: &[u32], out: &mut Vec<f64>) {
+        out.clear();
+        let rows = rows.iter().map(|&row| self.problem.row(row as usize));
+        sq_l2_to_each(&self.scratch.anchor, rows, out);
+    }
+
+    /// Number of admissible negatives of the pair with distance `d_ap`, which `possible` marks
+    /// from then on.
     pub(crate) fn count(&mut self, admission: Admission, d_ap: f64) -> usize {
         let bracket = admission.bracket(d_ap, self.slack);
-        let (n_certain, n_possible) = count_two(self.approx, bracket.certain, bracket.possible);
+        let Scratch {
+            certain,
+            possible,
+            level,
+            ..
+        } = self.scratch;
+        let spans = [bracket.certain, bracket.possible];
+        let [n_certain, n_possible] = mark_both(*level, self.approx, spans, [certain, possible]);
         if n_certain == n_possible {
             return n_certain;
         }
-        self.list(admission, d_ap);
-        self.scratch.listed.len()
+        self.decide(admission, d_ap)
+    }
+
+    /// Takes the marks of what is possible, not certain and not so from those of the possible,
+    /// and counts the rest.
+    fn decide(&mut self, admission: Admission, d_ap: f64) -> usize {
+        let mut count = 0;
+        for word in 0..self.scratch.possible.len() {
+            let mut kept = self.scratch.certain[word];
+            for bit in positions(&[self.scratch.possible[word] & !kept]) {
+                let d_an = self.exact((word * PANEL) as u32 + bit);
+                kept |= u64::from(admission.admits(d_ap, d_an)) << bit;
+            }
+            self.scratch.possible[word] = kept;
+            count += kept.count_ones() as usize;
+        }
+        count
     }
 
     /// The admissible negatives of the pair with distance `d_ap`, ascending.
     pub(crate) fn list(&mut self, admission: Admission, d_ap: f64) -> &[u32] {
-        let bracket = admission.bracket(d_ap, self.slack);
-        self.keep_listed(bracket.possible, |row, negative| {
-            bracket.certain.holds(row.approx[negative as usize])
-                || admission.admits(d_ap, row.exact(negative))
-        });
-        &self.scratch.listed
+        self.count(admission, d_ap);
+        let Scratch {
+            listed, possible, ..
+        } = self.scratch;
+        listed.clear();
+        listed.extend(positions(possible));
+        listed
     }
 
     /// Lists the rows with approximate distance in `span` that `keep` accepts.
     fn keep_listed(&mut self, span: Span, mut keep: impl FnMut(&mut Self, u32) -> bool) {
+        let Scratch {
+            possible, level, ..
+        } = self.scratch;
+        mark_within(*level, self.approx, span, possible);
         let mut listed = std::mem::take(&mut self.scratch.listed);
         listed.clear();
-        positions_within(self.approx, span, &mut listed);
+        listed.extend(positions(&self.scratch.possible));
         listed.retain(|&negative| keep(self, negative));
         self.scratch.listed = listed;
     }
@@ -124,17 +190,12 @@ impl<'a> Row<'a> {
         d_ap: f64,
         choose: impl FnOnce(usize) -> usize,
     ) -> Option<u32> {
-        let bracket = admission.bracket(d_ap, self.slack);
-        let (n_certain, n_possible) = count_two(self.approx, bracket.certain, bracket.possible);
-        if n_possible == 0 {
+        let n = self.count(admission, d_ap);
+        if n == 0 {
             return None;
         }
-        if n_certain == n_possible {
-            let rank = choose(n_certain);
-            return nth_within(self.approx, bracket.certain, rank).map(|negative| negative as u32);
-        }
-        let negatives = self.list(admission, d_ap);
-        (!negatives.is_empty()).then(|| negatives[choose(negatives.len())])
+        let nth = nth_marked(self.scratch.level, &self.scratch.possible, choose(n));
+        nth.map(|negative| negative as u32)
     }
 
     /// The closest admissible negative; ties go to the smaller index.
@@ -156,19 +217,22 @@ impl<'a> Row<'a> {
     /// The nearest row of another label and its f64 distance; ties go to the smaller index.
     pub(crate) fn nearest_negative(&mut self) -> Option<(u32, f64)> {
         let limit = self.closest_limit(f32::NEG_INFINITY);
-        let span = Span {
-            above: f32::NEG_INFINITY,
-            below: limit,
-        };
-        self.keep_listed(span, |_, _| true);
+        self.keep_listed(Span::below(limit), |_, _| true);
         self.nearest_listed()
+    }
+
+    /// The `k` nearest rows of other labels, the nearest first; ties go to the smaller index.
+    pub(crate) fn nearest_negatives(&mut self, k: usize) -> Vec<Neighbour> {
+        let mut nearest = Nearest::new(self.problem, self.anchor, k);
+        nearest.offer(0, self.approx);
+        nearest.finish()
     }
 
     /// An approximate distance that the nearest row lies below, among those whose f64 distance
     /// exceeds what a distance above `certain` exceeds: its f64 distance is at most that of the
     /// row with the least approximate one, and each of the two is off by the slack at most.
     fn closest_limit(&self, certain: f32) -> f32 {
-        above(f64::from(min_above(self.approx, certain)) + 2.0 * self.slack)
+        above(f64::from(min_above(self.scratch.level, self.approx, certain)) + 2.0 * self.slack)
     }
 
     /// The listed row of least f64 distance, the first of equals.
@@ -221,6 +285,7 @@ mod tests {
         let slack = problem.slack().of_row(problem.sq_norms()[0]);
         let off = |row| (problem.exact(0, row) + sign * 0.9 * slack) as f32;
         let mut approx: Vec<f32> = (0..points.len()).map(off).collect();
+        approx.resize(points.len().next_multiple_of(PANEL), f32::INFINITY);
         let mut scratch = Scratch::new(points.len());
         look(&mut Row::new(&problem, 0, &mut approx, &mut scratch))
     }

@@ -1,265 +1,196 @@
-//! The inner loops: the matrix product of a strip, and scans of one row of distances.
+//! Choice of instructions at run time, and the `unsafe` that it takes: loads and stores of whole
+//! vectors, and calls of functions compiled for more than the baseline.
 //!
-//! The scans are plain loops, compiled a second time for AVX2 and chosen at run time; they
-//! compare and count, so the two give the same answer.
+//! What is called is safe code elsewhere: [`crate::tile`], [`crate::marks`], [`crate::lanes`] and
+//! [`crate::chacha`] have a plain version each and test the others against it.
 #![expect(
     unsafe_code,
-    reason = "calls into the gemm crate and into functions compiled for AVX2"
-)]
-#![expect(
-    clippy::inline_always,
-    reason = "a loop is compiled for AVX2 only where it is inlined"
+    reason = "vector loads and stores, and calls of functions compiled for AVX2 and AVX-512"
 )]
 
-use gemm::Parallelism;
+use crate::chacha::{self, Words};
+use crate::marks::{self, Span};
+use crate::tile::{self, BLOCK, PANEL, Tile};
+use crate::{lanes, weights};
 
-/// Columns that a scan tests together before it looks at each.
-const CHUNK: usize = 64;
-
-/// `out[i, j] = sum over k of lhs[i, k] * rhs[j, k]` in f32, in an order of gemm's choosing.
-///
-/// - `lhs`: `[m, dim]`, `rhs`: `[n, dim]`, `out`: `[m, n]`, all row-major
-pub(crate) fn dot_rows(lhs: &[f32], rhs: &[f32], dim: usize, out: &mut [f32]) {
-    let (m, n) = (lhs.len() / dim, rhs.len() / dim);
-    assert!(
-        lhs.len() == m * dim && rhs.len() == n * dim && out.len() == m * n,
-        "whole rows"
-    );
-    if m == 0 || n == 0 {
-        return;
-    }
-    let (dim_stride, out_stride) = (dim as isize, n as isize);
-    // SAFETY: the lengths are checked above, so every `i * dim + k`, `j * dim + k` and `i * n + j`
-    // that the strides reach lies within its slice; `out` is borrowed mutably and so overlaps
-    // neither input; it is initialised and, with `read_dst` false, only written.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            dim,
-            out.as_mut_ptr(),
-            1,
-            out_stride,
-            false,
-            lhs.as_ptr(),
-            1,
-            dim_stride,
-            rhs.as_ptr(),
-            dim_stride,
-            1,
-            0.0,
-            1.0,
-            false,
-            false,
-            false,
-            Parallelism::None,
-        );
-    }
+/// Instructions that a function is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What every processor of the architecture has.
+    Plain,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 as of 2017's servers.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
 }
 
-/// Open interval of approximate distances.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Span {
-    pub(crate) above: f32,
-    pub(crate) below: f32,
-}
+impl Level {
+    /// The levels that this processor has, the best first.
+    pub(crate) fn available() -> Vec<Self> {
+        let mut levels = vec![Self::Plain];
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("popcnt");
+            let avx512 = avx2
+                && is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            levels.extend(avx2.then_some(Self::Avx2));
+            levels.extend(avx512.then_some(Self::Avx512));
+        }
+        levels.reverse();
+        levels
+    }
 
-impl Span {
-    #[inline(always)]
-    #[expect(
-        clippy::needless_bitwise_bool,
-        reason = "without a branch the loops vectorise"
-    )]
-    pub(crate) fn holds(self, x: f32) -> bool {
-        (x > self.above) & (x < self.below)
+    /// The best of this processor, found once.
+    pub(crate) fn best() -> Self {
+        static BEST: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
+        *BEST.get_or_init(|| Self::available()[0])
     }
 }
 
-/// Compiles a loop for the baseline and for AVX2, and chooses at run time.
+/// A function with a version for each level: `avx512` and `avx2` name functions compiled for
+/// those features, `plain` one for the baseline.
 macro_rules! dispatched {
-    ($(#[$doc:meta])* $name:ident = $body:ident($($arg:ident: $ty:ty),*) -> $out:ty) => {
+    (
+        $(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $out:ty:
+        $avx512:path, $avx2:path, $plain:path
+    ) => {
         $(#[$doc])*
-        pub(crate) fn $name($($arg: $ty),*) -> $out {
-            #[cfg(target_arch = "x86_64")]
-            {
-                #[target_feature(enable = "avx2")]
-                fn wide($($arg: $ty),*) -> $out {
-                    $body($($arg),*)
-                }
-                if is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has the one feature that `wide` asks for.
-                    return unsafe { wide($($arg),*) };
-                }
+        pub(crate) fn $name(level: Level, $($arg: $ty),*) -> $out {
+            match level {
+                // SAFETY: a level is only got from `Level::available`, which has found every
+                // feature that the functions of the level ask for.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { $avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { $avx2($($arg),*) },
+                Level::Plain => $plain($($arg),*),
             }
-            $body($($arg),*)
+        }
+    };
+}
+
+/// A plain loop, compiled for each level; the compiler vectorises it.
+macro_rules! compiled_for_each {
+    ($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) -> $out:ty: $body:path) => {
+        $(#[$doc])*
+        pub(crate) fn $name(level: Level, $($arg: $ty),*) -> $out {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,popcnt")]
+            fn avx512($($arg: $ty),*) -> $out {
+                $body($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,popcnt")]
+            fn avx2($($arg: $ty),*) -> $out {
+                $body($($arg),*)
+            }
+            match level {
+                // SAFETY: a level is only got from `Level::available`, which has found every
+                // feature that the functions of the level ask for.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => unsafe { avx2($($arg),*) },
+                Level::Plain => $body($($arg),*),
+            }
         }
     };
 }
 
 dispatched! {
-    /// How many of `xs` lie in `inner` and in `outer`.
-    count_two = count_two_loop(xs: &[f32], inner: Span, outer: Span) -> (usize, usize)
+    /// Squared distances of a block of anchors to a panel of rows.
+    fill_tile(tile: &Tile<'_>, out: &mut [[f32; PANEL]; BLOCK]) -> ():
+    tile::x86::fill_avx512, tile::x86::fill_avx2, tile::fill_plain
 }
 
 dispatched! {
-    /// Position of number `rank` (from 0) among those of `xs` that lie in `span`.
-    nth_within = nth_within_loop(xs: &[f32], span: Span, rank: usize) -> Option<usize>
+    /// Marks the values in `span`, a bit each, and counts them.
+    mark_within(xs: &[[f32; 64]], span: Span, words: &mut [u64]) -> usize:
+    marks::x86::within_avx512, marks::x86::within_avx2, marks::within_plain
 }
 
 dispatched! {
-    /// Appends the positions of those of `xs` that lie in `span`, ascending.
-    positions_within = positions_within_loop(xs: &[f32], span: Span, out: &mut Vec<u32>) -> ()
+    /// Marks the values in each of two spans, a bit each, and counts them.
+    mark_both(xs: &[[f32; 64]], spans: [Span; 2], words: [&mut [u64]; 2]) -> [usize; 2]:
+    marks::x86::both_avx512, marks::x86::both_avx2, marks::both_plain
 }
 
 dispatched! {
+    /// f64 distances from one row to eight: [`crate::sq_l2`], bit for bit.
+    sq_l2_to_eight(x: &[f64], rows: [&[f32]; 8]) -> [f64; 8]:
+    lanes::x86::to_eight_avx512, lanes::x86::to_eight_avx2, lanes::to_eight_plain
+}
+
+compiled_for_each! {
+    /// Position of marked value number `rank`, from 0.
+    nth_marked(words: &[u64], rank: usize) -> Option<usize>: marks::nth_loop
+}
+
+compiled_for_each! {
     /// The smallest of `xs` above `above`, or infinity.
-    min_above = min_above_loop(xs: &[f32], above: f32) -> f32
+    min_above(xs: &[[f32; 64]], above: f32) -> f32: marks::min_above_loop
 }
 
-dispatched! {
-    /// Turns dot products into squared distances: `xs[j] = (sq_norm + sq_norms[j]) - 2 xs[j]`.
-    distances_from_dots = distances_loop(xs: &mut [f32], sq_norm: f32, sq_norms: &[f32]) -> ()
+compiled_for_each! {
+    /// First 64 bits of sixteen consecutive `ChaCha8` streams.
+    first_words(key: &[u32; 8], stream: u64) -> Words: chacha::first_words_loop
 }
 
-#[inline(always)]
-fn count_two_loop(xs: &[f32], inner: Span, outer: Span) -> (usize, usize) {
-    let (mut n_inner, mut n_outer) = (0u32, 0u32);
-    for &x in xs {
-        n_inner += u32::from(inner.holds(x));
-        n_outer += u32::from(outer.holds(x));
+compiled_for_each! {
+    /// Turns squared distances into the logarithms of weights.
+    log_weights(xs: &mut [f64], exponents: [f64; 2]) -> (): weights::log_weights_loop
+}
+
+compiled_for_each! {
+    /// Replaces each `x` by `exp(x - greatest)`.
+    exp_all(xs: &mut [f64], greatest: f64) -> (): weights::exp_all_loop
+}
+
+/// Loads and stores of whole vectors, as transmutations: the intrinsics for unaligned access check
+/// for overlap, by way of memory, where debug assertions are on.
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod vectors {
+    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+    use std::mem::transmute;
+
+    /// A function between an array and a vector of the same plain numbers.
+    macro_rules! same_bits {
+        ($(#[$doc:meta])* $name:ident, $features:literal, $from:ty, $to:ty) => {
+            $(#[$doc])*
+            #[inline]
+            #[target_feature(enable = $features)]
+            pub(crate) fn $name(xs: $from) -> $to {
+                // SAFETY: both are of one size, and any bits are a value of either.
+                unsafe { transmute::<$from, $to>(xs) }
+            }
+        };
     }
-    (n_inner as usize, n_outer as usize)
-}
 
-#[inline(always)]
-fn count_loop(xs: &[f32], span: Span) -> usize {
-    xs.iter().map(|&x| u32::from(span.holds(x))).sum::<u32>() as usize
-}
-
-#[inline(always)]
-fn nth_within_loop(xs: &[f32], span: Span, mut rank: usize) -> Option<usize> {
-    for (chunk, base) in xs.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
-        let n_held = count_loop(chunk, span);
-        if rank < n_held {
-            let held = (base..).zip(chunk).filter(|&(_, &x)| span.holds(x));
-            return held.map(|(position, _)| position).nth(rank);
-        }
-        rank -= n_held;
-    }
-    None
-}
-
-#[inline(always)]
-fn positions_within_loop(xs: &[f32], span: Span, out: &mut Vec<u32>) {
-    for (chunk, base) in xs.chunks(CHUNK).zip((0u32..).step_by(CHUNK)) {
-        if count_loop(chunk, span) > 0 {
-            let held = (base..).zip(chunk).filter(|&(_, &x)| span.holds(x));
-            out.extend(held.map(|(position, _)| position));
-        }
-    }
-}
-
-#[inline(always)]
-fn min_above_loop(xs: &[f32], above: f32) -> f32 {
-    let mut lanes = [f32::INFINITY; 16];
-    let (whole, rest) = xs.as_chunks::<16>();
-    for chunk in whole {
-        for (least, &x) in lanes.iter_mut().zip(chunk) {
-            let kept = if x > above { x } else { f32::INFINITY };
-            *least = if kept < *least { kept } else { *least };
-        }
-    }
-    let rest = rest.iter().copied().filter(|&x| x > above);
-    lanes.into_iter().chain(rest).fold(f32::INFINITY, f32::min)
-}
-
-#[inline(always)]
-fn distances_loop(xs: &mut [f32], sq_norm: f32, sq_norms: &[f32]) {
-    for (x, &other) in xs.iter_mut().zip(sq_norms) {
-        *x = (sq_norm + other) - 2.0 * *x;
-    }
+    same_bits!(/** Sixteen floats. */ load_16, "avx512f", [f32; 16], __m512);
+    same_bits!(/** Eight floats. */ load_8, "avx", [f32; 8], __m256);
+    same_bits!(/** Sixteen floats. */ floats_of_16, "avx512f", __m512, [f32; 16]);
+    same_bits!(/** Eight floats. */ floats_of_8, "avx", __m256, [f32; 8]);
+    same_bits!(/** Eight doubles. */ doubles_of_8, "avx512f", __m512d, [f64; 8]);
+    same_bits!(/** Eight doubles. */ doubles_of_two, "avx", [__m256d; 2], [f64; 8]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// 0, 1, 2, ... modulo 10: long enough for whole chunks and a rest.
-    fn row(len: usize) -> Vec<f32> {
-        (0..len).map(|i| (i % 10) as f32).collect()
-    }
-
     #[test]
-    fn dot_rows_is_the_matrix_product() {
-        let (lhs, rhs) = (
-            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
-            [1.0, 0.0, -1.0, 2.0, 1.0, 0.0],
-        );
-        let mut out = [9.0; 4];
-        dot_rows(&lhs, &rhs, 3, &mut out);
-        assert_eq!(out.map(|x| x as i32), [-2, 4, -2, 13]);
-        dot_rows(&[], &rhs, 3, &mut []);
-    }
-
-    #[test]
-    fn scans_agree_with_their_definitions() {
-        let span = Span {
-            above: 3.0,
-            below: 6.0,
-        }; // 4 and 5
-        for len in [0, 1, 5, 63, 64, 65, 200, 777] {
-            let xs = row(len);
-            let expected: Vec<u32> = (0..len as u32)
-                .filter(|i| [4, 5].contains(&(i % 10)))
-                .collect();
-            let mut found = Vec::new();
-            positions_within(&xs, span, &mut found);
-            assert_eq!(found, expected);
-            let all = Span {
-                above: f32::NEG_INFINITY,
-                below: f32::INFINITY,
-            };
-            assert_eq!(count_two(&xs, span, all), (expected.len(), len));
-            for rank in 0..=expected.len() {
-                let nth = nth_within(&xs, span, rank).map(|position| position as u32);
-                assert_eq!(nth, expected.get(rank).copied());
-            }
-        }
-    }
-
-    #[test]
-    fn min_above_excludes_the_bound() {
-        for len in [5, 9, 40, 133] {
-            assert_eq!(min_above(&row(len), 3.0).to_bits(), 4.0f32.to_bits());
-        }
-        assert_eq!(min_above(&row(133), 9.0).to_bits(), f32::INFINITY.to_bits());
-        assert_eq!(
-            min_above(&row(7), f32::NEG_INFINITY).to_bits(),
-            0.0f32.to_bits()
-        );
-    }
-
-    #[test]
-    fn the_baseline_and_the_wide_scans_agree() {
-        let (xs, span) = (
-            row(500),
-            Span {
-                above: 1.0,
-                below: 8.0,
-            },
-        );
-        let outer = Span {
-            above: 0.0,
-            below: 9.0,
-        };
-        assert_eq!(
-            count_two(&xs, span, outer),
-            count_two_loop(&xs, span, outer)
-        );
-        assert_eq!(nth_within(&xs, span, 100), nth_within_loop(&xs, span, 100));
-        assert_eq!(
-            min_above(&xs, 2.5).to_bits(),
-            min_above_loop(&xs, 2.5).to_bits()
-        );
+    fn the_plain_level_is_always_there_and_last() {
+        let levels = Level::available();
+        assert_eq!(levels.last(), Some(&Level::Plain));
+        assert_eq!(Level::best(), levels[0]);
     }
 }

@@ -1,6 +1,7 @@
 //! What a call considered and found.
 
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Draw;
@@ -10,22 +11,26 @@ use crate::problem::Problem;
 /// Most distances that quantiles are taken over.
 const SAMPLE: u64 = 4096;
 
+/// Distances of the sample that one task computes at least.
+const SAMPLE_SHARE: usize = 512;
+
 /// Statistics of one call.
 ///
 /// A *pair* is an anchor with a positive that the rule looked for negatives for: with `violating`
 /// and `semi-hard` every two finite rows of one label, once, the smaller index being the anchor;
 /// with `batch-all` the same in both directions; with `batch-hard` every anchor that has both
-/// sides, with its farthest positive.
+/// sides, with its farthest positive; with `distance-weighted` as with `violating`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Rows given.
     pub rows: u64,
-    /// Rows left out because they hold a NaN or an infinity.
+    /// Rows left out: those that hold a NaN or an infinity, and those that the caller has masked.
     pub masked_rows: u64,
     /// Pairs considered.
     pub pairs: u64,
     /// Share of `pairs` with at least one admissible negative: `d_an - d_ap < margin`, and
-    /// `d_ap < d_an` with `semi-hard`. 0 without pairs.
+    /// `d_ap < d_an` with `semi-hard`. With `distance-weighted` share of pairs whose drawn negative
+    /// has `d_an - d_ap < margin`. 0 without pairs.
     pub active_share: f64,
     /// Triplets given.
     pub triplets: u64,
@@ -147,15 +152,19 @@ fn sampled_d_an(problem: &Problem<'_>, rng: &mut ChaCha8Rng) -> Vec<f64> {
             problem.negative_by_rank(row, (index - before) as usize),
         )
     };
-    if total / 2 <= SAMPLE {
-        let pairs = (0..total).map(ordered).filter(|(row, other)| row < other);
-        return pairs
-            .map(|(row, other)| problem.exact(row, other))
-            .collect();
-    }
-    let pairs = (0..SAMPLE).map(|_| ordered(below(rng, total)));
+    let pairs: Vec<(usize, usize)> = if total / 2 <= SAMPLE {
+        (0..total)
+            .map(ordered)
+            .filter(|(row, other)| row < other)
+            .collect()
+    } else {
+        (0..SAMPLE).map(|_| ordered(below(rng, total))).collect()
+    };
+    let exact = |&(row, other): &(usize, usize)| problem.exact(row, other);
     pairs
-        .map(|(row, other)| problem.exact(row, other))
+        .par_iter()
+        .with_min_len(SAMPLE_SHARE)
+        .map(exact)
         .collect()
 }
 

@@ -44,13 +44,45 @@ pub struct Hardest {
     pub negative: Option<Neighbour>,
 }
 
+/// For every row the nearest rows of other labels.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct HardNegatives {
+    /// Where each row's list ends.
+    pub(crate) ends: Vec<u64>,
+    pub(crate) neighbours: Vec<Neighbour>,
+}
+
+impl HardNegatives {
+    /// Number of rows; 0 where none were asked for.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The nearest rows of other labels, the nearest first; ties go to the smaller index. Fewer
+    /// than were asked for where there are no more, none for a masked row or beyond the last.
+    pub fn of(&self, row: usize) -> &[Neighbour] {
+        let end = |row: usize| self.ends.get(row).map_or(0, |&end| end as usize);
+        let start = row.checked_sub(1).map_or(0, end);
+        self.neighbours.get(start..end(row)).unwrap_or(&[])
+    }
+}
+
 /// Triplets in the order of their pairs, and what was seen on the way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Mined {
     /// The triplets, by anchor, then positive, then negative.
     pub triplets: Vec<Triplet>,
     /// What was considered and found.
     pub statistics: Statistics,
+    /// For every row as many of the nearest rows of other labels as the configuration's
+    /// `hardest_negatives` says; empty at 0.
+    pub hardest_negatives: HardNegatives,
 }
 
 impl Mined {
@@ -64,6 +96,21 @@ impl Mined {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_are_found_by_row_and_rows_left_out_have_none() {
+        let neighbours = [3, 5, 9].map(|index| Neighbour { index, sq_l2: 0.5 });
+        let mut lists = HardNegatives::default();
+        lists.push(1, &neighbours[..2]);
+        lists.push(2, &neighbours[2..]);
+        lists.fill(5);
+        assert_eq!((lists.len(), lists.is_empty()), (5, false));
+        assert_eq!(lists.of(1), &neighbours[..2]);
+        assert_eq!(lists.of(2), &neighbours[2..]);
+        for row in [0, 3, 4, 5, 100] {
+            assert_eq!(lists.of(row), [], "{row}");
+        }
+    }
 
     #[test]
     fn shuffling_keeps_the_triplets_and_repeats() {

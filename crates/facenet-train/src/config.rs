@@ -334,6 +334,7 @@ impl TrainConfig {
             negative: self.negative,
             only_violating: self.only_violating,
             max_triplets: self.max_triplets,
+            ..MinerConfig::default()
         }
     }
 

@@ -78,11 +78,28 @@ impl Batch {
         self.best(anchor, rows, |x, y| x < y)
     }
 
+    /// The `k` nearest negatives: bits of the distance, and the row.
+    pub(crate) fn nearest_of(&self, anchor: usize, k: usize) -> Vec<(u64, usize)> {
+        if !self.finite().contains(&anchor) {
+            return vec![];
+        }
+        let (_, negatives) = self.sides(anchor);
+        // Distances are not negative, so their bits are in their order.
+        let ranked = negatives
+            .into_iter()
+            .map(|row| (self.d(anchor, row).to_bits(), row));
+        let mut ranked: Vec<_> = ranked.collect();
+        ranked.sort_unstable();
+        ranked.truncate(k);
+        ranked
+    }
+
     pub(crate) fn mine(&self, config: &MinerConfig, draw: Draw) -> Expected {
         match config.rule {
             Rule::Violating | Rule::SemiHard => self.pair_rule(config, draw),
             Rule::BatchHard => self.batch_hard(config),
             Rule::BatchAll => self.batch_all(config),
+            Rule::DistanceWeighted => self.distance_weighted(config, draw),
         }
     }
 
@@ -104,6 +121,47 @@ impl Batch {
             }
         }
         expected
+    }
+
+    fn distance_weighted(&self, config: &MinerConfig, draw: Draw) -> Expected {
+        let mut expected = Expected::default();
+        for anchor in self.finite() {
+            let (positives, negatives) = self.sides(anchor);
+            for positive in positives.into_iter().filter(|&positive| positive > anchor) {
+                let near = |&&row: &&usize| {
+                    self.d(anchor, row) < f64::from(config.nonzero_loss_cutoff).powi(2)
+                };
+                let near: Vec<usize> = negatives.iter().filter(near).copied().collect();
+                let weights = self.weights(anchor, &near, config.cutoff);
+                let negative = if near.is_empty() {
+                    drawn(&negatives, draw, expected.pairs)
+                } else {
+                    weighted(&near, &weights, draw, expected.pairs)
+                };
+                let violates = negative.is_some_and(|negative| {
+                    self.d(anchor, negative) - self.d(anchor, positive) < f64::from(config.margin)
+                });
+                expected.pairs += 1;
+                expected.active += u64::from(violates);
+                let given = negative.filter(|_| violates || !config.only_violating);
+                expected
+                    .triplets
+                    .extend(given.map(|negative| triplet([anchor, positive, negative])));
+            }
+        }
+        expected
+    }
+
+    /// One over the density of each distance, over the greatest, as the paper writes it.
+    pub(crate) fn weights(&self, anchor: usize, rows: &[usize], cutoff: f32) -> Vec<f64> {
+        let n = self.dim as f64;
+        let logarithm = |&row: &usize| {
+            let d = self.d(anchor, row).sqrt().max(f64::from(cutoff));
+            (2.0 - n) * d.ln() - (n - 3.0) / 2.0 * (1.0 - d * d / 4.0).ln()
+        };
+        let logarithms: Vec<f64> = rows.iter().map(logarithm).collect();
+        let greatest = logarithms.iter().copied().fold(f64::MIN, f64::max);
+        logarithms.iter().map(|x| (x - greatest).exp()).collect()
     }
 
     fn batch_hard(&self, config: &MinerConfig) -> Expected {
@@ -166,6 +224,30 @@ fn drawn(negatives: &[usize], draw: Draw, pair: u64) -> Option<usize> {
     if n < 2 {
         return negatives.first().copied();
     }
+    let mut rng = stream(draw, pair);
+    let rejected = (1u128 << 64) % u128::from(n);
+    loop {
+        let product = u128::from(rng.next_u64()) * u128::from(n);
+        if product & u128::from(u64::MAX) >= rejected {
+            return Some(negatives[(product >> 64) as usize]);
+        }
+    }
+}
+
+/// The first row up to which the weights' sum exceeds a uniform share of the total.
+fn weighted(rows: &[usize], weights: &[f64], draw: Draw, pair: u64) -> Option<usize> {
+    let share = (stream(draw, pair).next_u64() >> 11) as f64 / (1u64 << 53) as f64;
+    let mut rest = share * weights.iter().sum::<f64>();
+    for (&row, weight) in rows.iter().zip(weights) {
+        if rest < *weight {
+            return Some(row);
+        }
+        rest -= weight;
+    }
+    rows.last().copied()
+}
+
+fn stream(draw: Draw, pair: u64) -> ChaCha8Rng {
     let mut key = Vec::new();
     for word in [
         draw.seed,
@@ -177,11 +259,5 @@ fn drawn(negatives: &[usize], draw: Draw, pair: u64) -> Option<usize> {
     }
     let mut rng = ChaCha8Rng::from_seed(key.try_into().expect("four words"));
     rng.set_stream(pair);
-    let rejected = (1u128 << 64) % u128::from(n);
-    loop {
-        let product = u128::from(rng.next_u64()) * u128::from(n);
-        if product & u128::from(u64::MAX) >= rejected {
-            return Some(negatives[(product >> 64) as usize]);
-        }
-    }
+    rng
 }

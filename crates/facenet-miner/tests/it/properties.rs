@@ -1,8 +1,8 @@
 //! The miner against the oracle, and the symmetries that its rules have.
 
 use facenet_miner::{
-    Draw, Embeddings, Hardest, MineError, Mined, Miner, MinerConfig, NegativeChoice, Rule, Triplet,
-    sq_l2,
+    Draw, Embeddings, HardNegatives, Hardest, MineError, Mined, Miner, MinerConfig, NegativeChoice,
+    Rule, Triplet, sq_l2,
 };
 use proptest::prelude::*;
 
@@ -13,6 +13,7 @@ use crate::oracle::{Batch, Expected};
 fn arb_value() -> impl Strategy<Value = BoxedStrategy<f32>> {
     prop_oneof![
         4 => Just((-1.0f32..1.0).boxed()),
+        2 => Just((-0.3f32..0.3).boxed()),
         4 => Just((-2i8..3).prop_map(|x| f32::from(x) * 0.25).boxed()),
         1 => Just((-1.0f32..1.0).prop_map(|x| x * 1e18).boxed()),
         1 => Just((-1.0f32..1.0).prop_map(|x| x * 1e30).boxed()),
@@ -60,12 +61,22 @@ fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
 fn arb_config() -> impl Strategy<Value = MinerConfig> {
     let rule = prop::sample::select(Rule::ALL.to_vec());
     let negative = prop::sample::select(NegativeChoice::ALL.to_vec());
-    (rule, negative, any::<bool>(), arb_margin()).prop_map(
-        |(rule, negative, only_violating, margin)| MinerConfig {
+    let hardest_negatives = prop_oneof![3 => Just(0usize), 1 => 1usize..6, 1 => Just(1000)];
+    let cutoffs = prop_oneof![
+        Just((0.5f32, 1.4f32)),
+        Just((0.01, 1.99)),
+        Just((1.0, 1.25))
+    ];
+    let rest = (any::<bool>(), arb_margin(), hardest_negatives, cutoffs);
+    (rule, negative, rest).prop_map(
+        |(rule, negative, (only_violating, margin, hardest_negatives, cutoffs))| MinerConfig {
             rule,
             margin,
             negative,
             only_violating,
+            hardest_negatives,
+            cutoff: cutoffs.0,
+            nonzero_loss_cutoff: cutoffs.1,
             ..Default::default()
         },
     )
@@ -97,6 +108,7 @@ fn check_oracle(batch: &Batch, config: MinerConfig, draw: Draw) -> Result<(), Te
     let Mined {
         triplets,
         statistics,
+        hardest_negatives,
     } = mine(batch, config, draw);
     let expected = batch.mine(&config, draw);
     prop_assert_eq!(statistics.triplets, expected.triplets.len() as u64);
@@ -114,11 +126,37 @@ fn check_oracle(batch: &Batch, config: MinerConfig, draw: Draw) -> Result<(), Te
         },
         expected
     );
+    check_hardest_negatives(batch, config.hardest_negatives, &hardest_negatives)
+}
+
+fn check_hardest_negatives(
+    batch: &Batch,
+    k: usize,
+    found: &HardNegatives,
+) -> Result<(), TestCaseError> {
+    let n = batch.labels.len();
+    prop_assert_eq!(found.len(), if k == 0 { 0 } else { n });
+    for row in 0..n {
+        let list: Vec<(u64, usize)> = found
+            .of(row)
+            .iter()
+            .map(|other| (other.sq_l2.to_bits(), other.index as usize))
+            .collect();
+        prop_assert_eq!(list, batch.nearest_of(row, k));
+    }
     Ok(())
 }
 
+/// `PROPTEST_CASES` cases, 2,048 by default, or a share of them: a property of larger batches
+/// takes an eighth.
+fn cases(share: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok();
+    let asked = asked.map_or(2048, |n| n.parse().expect("PROPTEST_CASES is a number"));
+    ProptestConfig::with_cases((asked / share).max(1))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2048))]
+    #![proptest_config(cases(1))]
 
     #[test]
     fn triplets_equal_the_f64_oracles(
@@ -129,7 +167,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn larger_batches_equal_the_oracles(
@@ -181,6 +219,23 @@ proptest! {
     }
 
     #[test]
+    fn hardest_negatives_alone_are_those_of_the_same_pass(
+        batch in arb_batch(100), config in arb_config(), k in 0usize..80,
+    ) {
+        let config = MinerConfig { hardest_negatives: k, ..config };
+        let miner = Miner::new(config).expect("a positive margin");
+        let found = miner.hardest_negatives(embeddings(&batch), &batch.labels);
+        let found = found.expect("a label a row");
+        if k > 0 {
+            let mined = mine(&batch, config, Draw::default());
+            prop_assert_eq!(&found, &mined.hardest_negatives);
+            check_hardest_negatives(&batch, k, &found)?;
+        } else {
+            prop_assert!((0..batch.labels.len()).all(|row| found.of(row).is_empty()));
+        }
+    }
+
+    #[test]
     fn any_number_of_threads_gives_the_same(
         batch in arb_batch(150), config in arb_config(), draw in arb_draw(),
     ) {
@@ -207,6 +262,21 @@ proptest! {
             let count = mined.triplets.len() as u64;
             prop_assert_eq!(error, Err(MineError::TooManyTriplets { count, max_triplets: fewer }));
         }
+    }
+
+    #[test]
+    fn masked_rows_are_as_if_they_held_a_nan(
+        batch in arb_batch(40), config in arb_config(), draw in arb_draw(), mask in any::<u64>(),
+    ) {
+        let masked: Vec<bool> = (0..batch.labels.len()).map(|i| mask >> i & 1 == 1).collect();
+        let mut spoilt = batch.clone();
+        for (row, _) in spoilt.rows.chunks_mut(batch.dim).zip(&masked).filter(|(_, masked)| **masked) {
+            row[0] = f32::NAN;
+        }
+        let miner = Miner::new(config).expect("a positive margin");
+        let rows = embeddings(&batch).with_mask(&masked).expect("one a row");
+        let found = miner.mine(rows, &batch.labels, draw).expect("a label a row");
+        prop_assert_eq!(found, mine(&spoilt, config, draw));
     }
 
     #[test]
@@ -310,6 +380,47 @@ fn random_negatives_are_uniform() {
     assert!(counts[2..].iter().all(is_near), "{counts:?}");
 }
 
+/// Weighted draws come as often as the weights say: counts within five standard deviations.
+#[test]
+fn distance_weighted_negatives_follow_their_weights() {
+    let n_draws = 20_000u32;
+    // Unit rows in a plane of eight dimensions, by their angle to the anchor; 2.0 is beyond the
+    // cutoff, and 0.1 and 0.4 are nearer than the lower one.
+    let angles = [0.0f32, 0.3, 0.1, 0.4, 0.6, 0.65, 0.7, -0.6, 2.0];
+    let mut rows = vec![0.0; angles.len() * 8];
+    for (row, angle) in rows.chunks_mut(8).zip(angles) {
+        row[..2].copy_from_slice(&[angle.cos(), angle.sin()]);
+    }
+    let labels = vec![0, 0, 1, 2, 3, 4, 5, 6, 7];
+    let batch = Batch {
+        rows,
+        dim: 8,
+        labels,
+    };
+    let near: Vec<usize> = (2..8).collect();
+    let config = MinerConfig {
+        rule: Rule::DistanceWeighted,
+        ..Default::default()
+    };
+    let mut counts = [0u32; 9];
+    for step in 0..n_draws {
+        let draw = Draw {
+            step: step.into(),
+            ..Draw::default()
+        };
+        counts[mine(&batch, config, draw).triplets[0].negative as usize] += 1;
+    }
+    let weights = batch.weights(0, &near, config.cutoff);
+    let total: f64 = weights.iter().sum();
+    for (&row, weight) in near.iter().zip(&weights) {
+        let (share, n) = (weight / total, f64::from(n_draws));
+        let deviation = (n * share * (1.0 - share)).sqrt();
+        let off = (f64::from(counts[row]) - n * share).abs();
+        assert!(off < 5.0 * deviation, "{row}: {counts:?} for {weights:?}");
+    }
+    assert_eq!(counts[2..8].iter().sum::<u32>(), n_draws);
+}
+
 /// Embeddings that have collapsed to one point: every comparison is a tie, decided in f64.
 #[test]
 fn collapsed_embeddings_are_mined_right() {
@@ -320,7 +431,12 @@ fn collapsed_embeddings_are_mined_right() {
         dim: 128,
         labels,
     };
-    for rule in [Rule::Violating, Rule::SemiHard, Rule::BatchHard] {
+    for rule in [
+        Rule::Violating,
+        Rule::SemiHard,
+        Rule::BatchHard,
+        Rule::DistanceWeighted,
+    ] {
         for negative in NegativeChoice::ALL {
             let config = MinerConfig {
                 rule,

@@ -1,0 +1,221 @@
+//! The k nearest rows of other labels: f32 keeps those that may be among them, f64 ranks them.
+
+use crate::admission::above;
+use crate::lanes::sq_l2_to_each;
+use crate::marks::{Span, positions};
+use crate::problem::Problem;
+use crate::simd::{Level, mark_within};
+use crate::tile::PANEL;
+use crate::{HardNegatives, Neighbour};
+
+/// Candidates that are collected before the worst are dropped: so many times `k`, and at least
+/// the second number.
+const FULL: (usize, usize) = (4, 256);
+
+/// Panels that are compared with one limit.
+const PART: usize = 2;
+
+/// What one anchor has seen so far.
+#[derive(Debug)]
+pub(crate) struct Nearest<'a> {
+    problem: &'a Problem<'a>,
+    anchor: usize,
+    k: usize,
+    slack: f64,
+    /// No row whose approximate distance is here or above is among the `k` nearest.
+    limit: f32,
+    /// Rows that may be among them, by approximate distance.
+    pending: Vec<Candidate>,
+    /// Rows whose f64 distance is known, the nearest first; ties by row. At most `k`.
+    settled: Vec<(f64, u32)>,
+}
+
+/// An approximate distance, as an integer of the same order, above a row.
+type Candidate = u64;
+
+impl<'a> Nearest<'a> {
+    pub(crate) fn new(problem: &'a Problem<'a>, anchor: usize, k: usize) -> Self {
+        let nothing_counts = k == 0;
+        Self {
+            problem,
+            anchor,
+            k,
+            slack: problem.slack().of_row(problem.sq_norms()[anchor]),
+            limit: if nothing_counts {
+                f32::NEG_INFINITY
+            } else {
+                f32::INFINITY
+            },
+            pending: vec![],
+            settled: vec![],
+        }
+    }
+
+    /// Takes approximate distances to rows `base..`, infinite at the anchor's own label.
+    pub(crate) fn offer(&mut self, base: usize, approx: &[[f32; PANEL]]) {
+        let full = FULL.1.max(FULL.0.saturating_mul(self.k));
+        let mut words = [0; PART];
+        for (part, base) in approx.chunks(PART).zip((base..).step_by(PART * PANEL)) {
+            let words = &mut words[..part.len()];
+            if mark_within(Level::best(), part, Span::below(self.limit), words) == 0 {
+                continue;
+            }
+            for position in positions(words) {
+                let x = part.as_flattened()[position as usize];
+                self.pending.push(candidate(x, base as u32 + position));
+            }
+            if self.pending.len() >= full {
+                self.shrink(full / 2);
+            }
+        }
+    }
+
+    /// Drops what cannot be among the nearest: any `k` rows are within the slack of their
+    /// approximate distances, the greatest of which is `x`, so a row beyond twice the slack from
+    /// `x` is behind them all. More than `most` that remain are settled.
+    fn shrink(&mut self, most: usize) {
+        if self.pending.len() > self.k {
+            let (_, &mut greatest, _) = self.pending.select_nth_unstable(self.k - 1);
+            self.lower(above(f64::from(distance(greatest)) + 2.0 * self.slack));
+            let limit = self.limit;
+            self.pending
+                .retain(|&candidate| distance(candidate) < limit);
+        }
+        if self.pending.len() > most {
+            self.settle();
+        }
+    }
+
+    /// Ranks every candidate by its f64 distance.
+    fn settle(&mut self) {
+        let anchor = self.problem.row(self.anchor);
+        let anchor: Vec<f64> = anchor.iter().copied().map(f64::from).collect();
+        let rows = self
+            .pending
+            .iter()
+            .map(|&candidate| self.problem.row(row(candidate) as usize));
+        let mut exact = Vec::with_capacity(self.pending.len());
+        sq_l2_to_each(&anchor, rows, &mut exact);
+        let rows = self.pending.drain(..).map(row);
+        self.settled.extend(exact.into_iter().zip(rows));
+        self.settled
+            .sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
+        self.settled.truncate(self.k);
+        if let Some(&(greatest, _)) = self.settled.get(self.k - 1) {
+            self.lower(above(greatest + self.slack));
+        }
+    }
+
+    fn lower(&mut self, limit: f32) {
+        self.limit = self.limit.min(limit);
+    }
+
+    /// The `k` nearest, or as many as there are, the nearest first; ties go to the smaller index.
+    pub(crate) fn finish(mut self) -> Vec<Neighbour> {
+        if self.k > 0 {
+            self.shrink(0);
+        }
+        let neighbour = |(sq_l2, row): (f64, u32)| Neighbour {
+            index: self.problem.original(row as usize),
+            sq_l2,
+        };
+        self.settled.into_iter().map(neighbour).collect()
+    }
+}
+
+fn candidate(x: f32, row: u32) -> Candidate {
+    let bits = x.to_bits() as i32;
+    // Negative floats descend as their magnitude's bits ascend: flip those.
+    let ordered = (bits ^ (((bits >> 31) as u32) >> 1) as i32) as u32 ^ (1 << 31);
+    u64::from(ordered) << 32 | u64::from(row)
+}
+
+fn distance(candidate: Candidate) -> f32 {
+    let bits = ((candidate >> 32) as u32 ^ (1 << 31)) as i32;
+    f32::from_bits((bits ^ (((bits >> 31) as u32) >> 1) as i32) as u32)
+}
+
+fn row(candidate: Candidate) -> u32 {
+    candidate as u32
+}
+
+/// Collects the lists of rows in ascending order; rows left out get an empty one.
+impl HardNegatives {
+    pub(crate) fn push(&mut self, row: u32, neighbours: &[Neighbour]) {
+        self.fill(row as usize);
+        self.neighbours.extend_from_slice(neighbours);
+        self.ends.push(self.neighbours.len() as u64);
+    }
+
+    /// Gives every row before `n` that has no list an empty one.
+    pub(crate) fn fill(&mut self, n: usize) {
+        self.ends
+            .resize(n.max(self.ends.len()), self.neighbours.len() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Embeddings;
+
+    #[test]
+    fn candidates_are_ordered_as_their_distances() {
+        let distances = [
+            f32::NEG_INFINITY,
+            -2.5,
+            -1e-40,
+            0.0,
+            1e-40,
+            2.0,
+            3.5,
+            f32::MAX,
+        ];
+        let candidates = distances.map(|x| candidate(x, 7));
+        assert!(candidates.is_sorted());
+        assert_eq!(
+            candidates.map(|x| distance(x).to_bits()),
+            distances.map(f32::to_bits)
+        );
+        assert!(candidates.iter().all(|&x| row(x) == 7));
+    }
+
+    /// 1,000 points at 0 to 9 from the anchor, ten times over, offered in parts with distances
+    /// that are wrong by nearly the slack.
+    #[test]
+    fn the_nearest_are_found_through_wrong_distances_and_ties() {
+        let points: Vec<f32> = (0..1000).map(|i| (i * 7 % 10) as f32).collect();
+        let labels: Vec<u32> = (0..1000).collect();
+        let embeddings = Embeddings::new(&points, 1).expect("points on a line");
+        let problem = Problem::new(embeddings, &labels).expect("a label a row");
+        let slack = problem.slack().of_row(0.0);
+        let approx = |i: usize| {
+            let error = if i.is_multiple_of(3) { 0.9 } else { -0.9 };
+            (problem.exact(0, i) + error * slack) as f32
+        };
+        let mut expected: Vec<(u64, u32)> = (1..1000)
+            .map(|i| (u64::from(i * 7 % 10).pow(2), i))
+            .collect();
+        expected.sort_unstable();
+        for k in [0, 1, 64, 150, 999, 2000] {
+            let mut nearest = Nearest::new(&problem, 0, k);
+            for base in (0..1000).step_by(128) {
+                let part: Vec<[f32; PANEL]> = (0..2)
+                    .map(|panel| {
+                        std::array::from_fn(|at| match base + panel * PANEL + at {
+                            i @ 1..1000 => approx(i),
+                            _ => f32::INFINITY,
+                        })
+                    })
+                    .collect();
+                nearest.offer(base, &part);
+            }
+            let found: Vec<(u64, u32)> = nearest
+                .finish()
+                .iter()
+                .map(|row| (row.sq_l2 as u64, row.index))
+                .collect();
+            assert_eq!(found, expected[..k.min(999)], "{k}");
+        }
+    }
+}
