@@ -49,6 +49,9 @@ pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
 }
 
 fn each_hardest(problem: &Problem<'_>, keep: &mut Keep, mut consume: impl FnMut(usize, Hardest)) {
+    if let (Some(device), true) = (problem.session(), keep.is_empty()) {
+        return device.each_hardest(problem, &mut consume);
+    }
     let neighbour = |(row, sq_l2): (u32, f64)| Neighbour {
         index: problem.original(row as usize),
         sq_l2,

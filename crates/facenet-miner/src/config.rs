@@ -48,6 +48,22 @@ pub enum NegativeChoice {
     Closest,
 }
 
+/// What mines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MineDevice {
+    /// The threads of the current rayon pool.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU; the CPU where there is none, with [`Miner::fallback`] to say why.
+    ///
+    /// [`Miner::fallback`]: crate::Miner::fallback
+    Cuda {
+        /// Number of the GPU, from 0.
+        ordinal: usize,
+    },
+}
+
 /// The rule and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -72,6 +88,8 @@ pub struct MinerConfig {
     /// With `distance-weighted`: negatives at this L2 distance or beyond are not drawn while an
     /// anchor has a nearer one; above `cutoff` and below 2.
     pub nonzero_loss_cutoff: f32,
+    /// What mines; the triplets are the same.
+    pub device: MineDevice,
 }
 
 impl Default for MinerConfig {
@@ -85,6 +103,7 @@ impl Default for MinerConfig {
             hardest_negatives: 0,
             cutoff: DEFAULT_CUTOFF,
             nonzero_loss_cutoff: DEFAULT_NONZERO_LOSS_CUTOFF,
+            device: MineDevice::Cpu,
         }
     }
 }
@@ -134,6 +153,35 @@ impl NegativeChoice {
             Self::Random => "random",
             Self::Closest => "closest",
         }
+    }
+}
+
+impl fmt::Display for MineDevice {
+    /// `cpu` or `cuda:N`, as on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.pad("cpu"),
+            Self::Cuda { ordinal } => f.pad(&format!("cuda:{ordinal}")),
+        }
+    }
+}
+
+impl FromStr for MineDevice {
+    type Err = MineError;
+
+    /// `cpu`, `cuda` (the first GPU) or `cuda:N`.
+    fn from_str(name: &str) -> Result<Self, MineError> {
+        let ordinal = |digits: &str| digits.parse().ok().map(|ordinal| Self::Cuda { ordinal });
+        let device = match name.split_once(':').unwrap_or((name, "0")) {
+            ("cpu", "0") if name == "cpu" => Some(Self::Cpu),
+            ("cuda", digits) => ordinal(digits),
+            _ => None,
+        };
+        device.ok_or_else(|| MineError::UnknownName {
+            what: "device",
+            found: name.to_owned(),
+            expected: "cpu, cuda, cuda:N".to_owned(),
+        })
     }
 }
 
@@ -201,6 +249,23 @@ mod tests {
                 serde_json::to_string(&choice).expect("json"),
                 format!("\"{choice}\"")
             );
+        }
+    }
+
+    #[test]
+    fn devices_go_back_and_forth() {
+        for device in [MineDevice::Cpu, MineDevice::Cuda { ordinal: 3 }] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+            let json = serde_json::to_string(&device).expect("json");
+            assert_eq!(
+                serde_json::from_str::<MineDevice>(&json).expect("its own"),
+                device
+            );
+        }
+        assert_eq!("cuda".parse(), Ok(MineDevice::Cuda { ordinal: 0 }));
+        for name in ["gpu", "cpu:0", "cuda:", "cuda:x", "CPU"] {
+            let error = name.parse::<MineDevice>().expect_err(name);
+            assert!(error.to_string().contains("cpu, cuda, cuda:N"), "{error}");
         }
     }
 

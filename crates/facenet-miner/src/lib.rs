@@ -5,6 +5,10 @@ mod batch_all;
 mod batch_hard;
 mod chacha;
 mod config;
+#[cfg(feature = "cuda")]
+mod cuda;
+#[doc(hidden)]
+pub mod device;
 mod distance_weighted;
 mod draw;
 mod embeddings;
@@ -17,6 +21,8 @@ mod mmap;
 mod nearest;
 mod pair_rules;
 mod problem;
+#[doc = include_str!("../ROOFLINE.md")]
+pub mod roofline {}
 mod row;
 mod scan;
 mod simd;
@@ -27,9 +33,14 @@ mod triplet;
 mod weights;
 
 pub use config::{
-    DEFAULT_CUTOFF, DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, DEFAULT_NONZERO_LOSS_CUTOFF, MinerConfig,
-    NegativeChoice, Rule,
+    DEFAULT_CUTOFF, DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, DEFAULT_NONZERO_LOSS_CUTOFF, MineDevice,
+    MinerConfig, NegativeChoice, Rule,
 };
+#[cfg(feature = "cuda")]
+pub use cuda::cudarc;
+#[cfg(feature = "cuda")]
+#[doc(hidden)]
+pub use cuda::{CudaDevice, compile};
 pub use draw::Draw;
 pub use embeddings::{Embeddings, sq_l2};
 pub use error::MineError;

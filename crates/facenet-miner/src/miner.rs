@@ -1,10 +1,13 @@
 //! The entry points.
 
+use std::sync::Arc;
+
+use crate::device::{Device, Engine};
 use crate::problem::Problem;
-use crate::scan::Keep;
+use crate::scan::{Keep, scan};
 use crate::{
-    Draw, Embeddings, HardNegatives, Hardest, MineError, Mined, MinerConfig, Neighbour, Pair, Rule,
-    Statistics, Triplet, batch_all, batch_hard, distance_weighted, gallery, pair_rules,
+    Draw, Embeddings, HardNegatives, Hardest, MineDevice, MineError, Mined, MinerConfig, Neighbour,
+    Pair, Rule, Statistics, Triplet, batch_all, batch_hard, distance_weighted, gallery, pair_rules,
 };
 
 /// Mines triplets by one rule.
@@ -16,17 +19,81 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Miner {
     config: MinerConfig,
+    /// What mines, unless it is the CPU.
+    engine: Option<Arc<dyn Engine>>,
+    #[cfg(feature = "cuda")]
+    cuda: Option<Arc<crate::CudaDevice>>,
+    fallback: Option<String>,
 }
 
 impl Miner {
-    /// Checks the configuration once.
+    /// Checks the configuration once, and opens the device that it names.
+    ///
+    /// Where that is a GPU and there is none (or no driver, no NVRTC, no feature `cuda`), the CPU
+    /// mines, with the same triplets, and [`Miner::fallback`] says why.
     ///
     /// # Errors
     /// [`MineError::Margin`] unless the margin is positive and finite; [`MineError::Cutoffs`] unless
     /// `0 < cutoff < nonzero_loss_cutoff < 2`.
     pub fn new(config: MinerConfig) -> Result<Self, MineError> {
         config.validate()?;
-        Ok(Self { config })
+        let mut miner = Self {
+            config,
+            engine: None,
+            #[cfg(feature = "cuda")]
+            cuda: None,
+            fallback: None,
+        };
+        if let MineDevice::Cuda { ordinal } = config.device {
+            let opened = miner.open_cuda(ordinal);
+            let why = |why| format!("miner: no cuda:{ordinal} ({why}); mining on the CPU");
+            miner.fallback = opened.err().map(why);
+        }
+        Ok(miner)
+    }
+
+    /// Why the CPU mines although the configuration names a GPU: one line. `None` where what
+    /// the configuration names does mine.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// A miner on a device of the caller's.
+    ///
+    /// # Errors
+    /// [`MineError::Margin`] unless the margin is positive and finite.
+    #[doc(hidden)]
+    pub fn with_device(
+        config: MinerConfig,
+        device: impl Device + 'static,
+    ) -> Result<Self, MineError> {
+        let cpu = MinerConfig {
+            device: MineDevice::Cpu,
+            ..config
+        };
+        let engine: Arc<dyn Engine> = Arc::new(device);
+        Ok(Self {
+            config,
+            engine: Some(engine),
+            ..Self::new(cpu)?
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn open_cuda(&mut self, ordinal: usize) -> Result<(), String> {
+        let cuda = Arc::new(crate::CudaDevice::open(ordinal)?);
+        self.engine = Some(Arc::clone(&cuda) as Arc<dyn Engine>);
+        self.cuda = Some(cuda);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the signature is that of the build with CUDA"
+    )]
+    fn open_cuda(&mut self, _ordinal: usize) -> Result<(), String> {
+        Err("this build is without the feature cuda".to_owned())
     }
 
     /// The configuration that triplets are mined by.
@@ -56,23 +123,7 @@ impl Miner {
         draw: Draw,
     ) -> Result<Mined, MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        let max_triplets = self.config.max_triplets;
-        if self.config.rule == Rule::BatchAll {
-            within_limit(batch_all::count(&problem, &self.config), max_triplets)?;
-        }
-        let mut triplets = Vec::new();
-        let mut keep = Keep::new(self.config.hardest_negatives);
-        let statistics = self.visit_problem(&problem, draw, &mut keep, &mut |triplet| {
-            if triplets.len() < max_triplets {
-                triplets.push(triplet);
-            }
-        });
-        within_limit(statistics.triplets, max_triplets)?;
-        Ok(Mined {
-            triplets,
-            statistics,
-            hardest_negatives: keep.finish(&problem),
-        })
+        self.mine_problem(self.engine.as_deref(), problem, draw)
     }
 
     /// Mines without collecting: `visitor` sees the triplets of [`Miner::mine`] in the same
@@ -88,7 +139,9 @@ impl Miner {
         visitor: &mut dyn FnMut(Triplet),
     ) -> Result<Statistics, MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        Ok(self.visit_problem(&problem, draw, &mut Keep::default(), visitor))
+        on(self.engine.as_deref(), problem, |problem| {
+            self.visit_problem(problem, draw, &mut Keep::default(), visitor)
+        })
     }
 
     /// Shows every pair with the list that a pair rule draws from: its admissible negatives,
@@ -106,8 +159,9 @@ impl Miner {
         visitor: &mut dyn FnMut(Pair, &[u32]),
     ) -> Result<(), MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        batch_all::visit_admissible(&problem, &self.config, visitor);
-        Ok(())
+        on(self.engine.as_deref(), problem, |problem| {
+            batch_all::visit_admissible(problem, &self.config, visitor);
+        })
     }
 
     /// The farthest positive and the nearest negative of every row, `[n]`, whatever the rule.
@@ -119,7 +173,44 @@ impl Miner {
         embeddings: Embeddings<'_>,
         labels: &[u32],
     ) -> Result<Vec<Hardest>, MineError> {
-        Ok(batch_hard::hardest(&Problem::new(embeddings, labels)?))
+        let problem = Problem::new(embeddings, labels)?;
+        on(self.engine.as_deref(), problem, batch_hard::hardest)
+    }
+
+    /// The device that a configuration with a GPU has opened.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda(&self) -> Option<&crate::CudaDevice> {
+        self.cuda.as_deref()
+    }
+
+    /// [`Miner::mine`] on any engine, the CPU without one.
+    pub(crate) fn mine_problem(
+        &self,
+        engine: Option<&dyn Engine>,
+        problem: Problem<'_>,
+        draw: Draw,
+    ) -> Result<Mined, MineError> {
+        on(engine, problem, |problem| self.collect(problem, draw))?
+    }
+
+    fn collect(&self, problem: &Problem<'_>, draw: Draw) -> Result<Mined, MineError> {
+        let max_triplets = self.config.max_triplets;
+        if self.config.rule == Rule::BatchAll {
+            within_limit(batch_all::count(problem, &self.config), max_triplets)?;
+        }
+        let mut triplets = Vec::new();
+        let mut keep = Keep::new(self.config.hardest_negatives);
+        let statistics = self.visit_problem(problem, draw, &mut keep, &mut |triplet| {
+            if triplets.len() < max_triplets {
+                triplets.push(triplet);
+            }
+        });
+        within_limit(statistics.triplets, max_triplets)?;
+        Ok(Mined {
+            triplets,
+            statistics,
+            hardest_negatives: keep.finish(problem),
+        })
     }
 
     /// For every row the `hardest_negatives` of the configuration nearest rows of other labels,
@@ -132,6 +223,14 @@ impl Miner {
         embeddings: Embeddings<'_>,
         labels: &[u32],
     ) -> Result<HardNegatives, MineError> {
+        if self.engine.is_some() {
+            let problem = Problem::new(embeddings, labels)?;
+            return on(self.engine.as_deref(), problem, |problem| {
+                let mut keep = Keep::new(self.config.hardest_negatives);
+                scan(problem, &mut keep, |_, (): &mut ()| (), |()| ());
+                keep.finish(problem)
+            });
+        }
         let mut lists = HardNegatives::default();
         self.visit_hardest_negatives(embeddings, labels, &mut |_, _| (), &mut |row, list| {
             lists.push(row, list);
@@ -143,7 +242,8 @@ impl Miner {
     /// The lists of [`Miner::hardest_negatives`] in the order of the rows, without collecting
     /// them. Some 16,384 rows share a pass over all, so the embeddings may lie in a file that is
     /// larger than memory ([`EmbeddingFile`](crate::EmbeddingFile)): held are about 30 bytes a
-    /// row, and for the rows of one pass their values and some `4 k` candidates of 8 bytes.
+    /// row, and for the rows of one pass their values and some `4 k` candidates of 8 bytes. The
+    /// CPU does this, whatever the device.
     ///
     /// - `progress`: called with rows done and their number, some hundred times or more
     /// - `visitor`: gets every row but the masked ones, with its list
@@ -182,6 +282,21 @@ impl Miner {
         };
         tally.finish(problem, draw)
     }
+}
+
+/// Works on a problem that the engine has been given. A failure of the device comes first.
+fn on<T>(
+    engine: Option<&dyn Engine>,
+    problem: Problem<'_>,
+    work: impl FnOnce(&Problem<'_>) -> T,
+) -> Result<T, MineError> {
+    let Some(engine) = engine else {
+        return Ok(work(&problem));
+    };
+    let session = engine.session(&problem)?;
+    let value = work(&problem.on(&*session));
+    session.finish()?;
+    Ok(value)
 }
 
 fn within_limit(count: u64, max_triplets: usize) -> Result<(), MineError> {

@@ -1,9 +1,11 @@
 //! A checked batch: finite rows only, grouped by label.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::device::Session;
 use crate::lanes::sq_l2_to_each;
 use crate::slack::Slack;
 use crate::{Embeddings, MineError, sq_l2};
@@ -28,6 +30,8 @@ pub(crate) struct Problem<'a> {
     /// Squared norm of each row, summed in f64, rounded once.
     sq_norms: Vec<f32>,
     slack: Slack,
+    /// The device that gives distances and runs the rules that it can; `None` for the CPU.
+    session: Option<&'a dyn Session>,
 }
 
 impl<'a> Problem<'a> {
@@ -62,7 +66,24 @@ impl<'a> Problem<'a> {
             sq_norms: kept_norms().map(|norm| norm as f32).collect(),
             slack,
             original,
+            session: None,
         })
+    }
+
+    /// The same problem, on a device that has been given it.
+    pub(crate) fn on<'b>(self, session: &'b dyn Session) -> Problem<'b>
+    where
+        'a: 'b,
+    {
+        Problem {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    /// The device, unless it is the CPU.
+    pub(crate) fn session(&self) -> Option<&dyn Session> {
+        self.session
     }
 
     /// Number of finite rows.
@@ -81,6 +102,15 @@ impl<'a> Problem<'a> {
     /// Values of a row, `[dim]`.
     pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         self.embeddings.row(self.original[row] as usize)
+    }
+
+    /// Values of all rows, `[len, dim]`; a copy only where a row is masked.
+    pub(crate) fn rows(&self) -> Cow<'a, [f32]> {
+        if self.n_masked == 0 {
+            return Cow::Borrowed(self.embeddings.rows());
+        }
+        let rows = (0..self.len()).flat_map(|row| self.row(row));
+        Cow::Owned(rows.copied().collect())
     }
 
     pub(crate) fn sq_norms(&self) -> &[f32] {

@@ -37,6 +37,11 @@ impl Keep {
         }
     }
 
+    /// Whether no list is wanted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.k == 0
+    }
+
     fn list_of(&self, row: &mut Row<'_>) -> Option<List> {
         let original = row.problem().original(row.anchor());
         (self.k > 0).then(|| (original, row.nearest_negatives(self.k)))
@@ -147,7 +152,8 @@ fn strips(n: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Distances of `rows` to all rows, `[rows.len(), columns.stride()]`.
+/// Distances of `rows` to all rows, `[rows.len(), columns.stride()]`, each within the problem's
+/// slack, and infinity beyond the last row.
 fn fill(
     problem: &Problem<'_>,
     rows: Range<usize>,
@@ -155,6 +161,9 @@ fn fill(
     columns: &Columns,
     strip: &mut [f32],
 ) {
+    if let Some(device) = problem.session() {
+        return device.fill(rows, strip);
+    }
     anchors.pack(problem, rows);
     distances(problem, anchors, columns, strip);
 }

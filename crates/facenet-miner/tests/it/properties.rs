@@ -35,7 +35,7 @@ fn arb_margin() -> impl Strategy<Value = f32> {
 }
 
 /// Batches with any labels; one in four has rows with a NaN or an infinity.
-fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
+pub(crate) fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
     let sizes = (
         0..max_rows,
         prop_oneof![1usize..6, 7usize..20, Just(33usize)],
@@ -58,7 +58,7 @@ fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
     })
 }
 
-fn arb_config() -> impl Strategy<Value = MinerConfig> {
+pub(crate) fn arb_config() -> impl Strategy<Value = MinerConfig> {
     let rule = prop::sample::select(Rule::ALL.to_vec());
     let negative = prop::sample::select(NegativeChoice::ALL.to_vec());
     let hardest_negatives = prop_oneof![3 => Just(0usize), 1 => 1usize..6, 1 => Just(1000)];
@@ -82,7 +82,7 @@ fn arb_config() -> impl Strategy<Value = MinerConfig> {
     )
 }
 
-fn arb_draw() -> impl Strategy<Value = Draw> {
+pub(crate) fn arb_draw() -> impl Strategy<Value = Draw> {
     any::<[u64; 3]>().prop_map(|[seed, epoch, step]| Draw { seed, epoch, step })
 }
 
@@ -129,7 +129,7 @@ fn check_oracle(batch: &Batch, config: MinerConfig, draw: Draw) -> Result<(), Te
     check_hardest_negatives(batch, config.hardest_negatives, &hardest_negatives)
 }
 
-fn check_hardest_negatives(
+pub(crate) fn check_hardest_negatives(
     batch: &Batch,
     k: usize,
     found: &HardNegatives,
