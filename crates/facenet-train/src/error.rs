@@ -91,6 +91,14 @@ pub enum TrainError {
         /// The system's reason.
         source: io::Error,
     },
+    /// This build, or this machine, does not have the device.
+    #[error("--device: {name} {problem}")]
+    Device {
+        /// The device, as typed.
+        name: String,
+        /// What it lacks, and what to do.
+        problem: String,
+    },
     /// Images, folders or recipes are wrong.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -123,7 +131,8 @@ pub enum ExitClass {
     Diverged = 4,
     /// A checkpoint or model is missing, broken or of another kind.
     Model = 5,
-    /// The disk, the memory or the device is not available.
+    /// The disk, the memory or the device is not available: a CUDA device too that this build or
+    /// this machine does not have.
     Resources = 6,
 }
 
@@ -201,6 +210,7 @@ impl TrainError {
             Self::Dataset(DatasetError::Write { .. } | DatasetError::Thread { .. })
             | Self::Lfw(LfwError::Write { .. })
             | Self::Io { .. }
+            | Self::Device { .. }
             | Self::Candle(_) => ExitClass::Resources,
             Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
                 ExitClass::Data
