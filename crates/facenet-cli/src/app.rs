@@ -34,10 +34,7 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Embed(args) => commands::embed::run(args, output),
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
-        Command::Completions(args) => {
-            commands::completions::run(*args);
-            Ok(())
-        }
+        Command::Completions(args) => commands::completions::run(*args),
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use facenet_train::dataset::Standardisation;
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use facenet_train::dataset::{DecodeLimits, Standardisation};
 use facenet_train::lfw::Metric;
 use facenet_train::miner::{NegativeChoice, Rule};
 use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
 use facenet_train::{Leftover, MiningMode};
 
-use crate::values::{list_of_folds, metric, named, non_empty, path};
+use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
 /// Train face embeddings with the triplet loss, score them on LFW, use them.
 #[derive(Debug, Parser)]
@@ -79,26 +79,23 @@ pub enum Command {
 
 /// Flags of `train`. A flag not given has the reference's default with --data-dir, and the
 /// demo's without; the underscore spelling of each is understood.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TrainArgs {
     /// Folder of identity folders [without it: synthetic identities and small sizes]
     #[arg(long, value_parser = path, help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
     /// Train only on these people: a file of names, or LFW's people.txt with folds, `people.txt:1-8`
-    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = non_empty, help_heading = "Data")]
+    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = path_text, help_heading = "Data")]
     pub train_people: Option<String>,
     /// Never train on these people; same forms
-    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = non_empty, help_heading = "Data")]
+    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = path_text, help_heading = "Data")]
     pub exclude_people: Option<String>,
     /// Share of unreadable images that stops the run
-    #[arg(long, help_heading = "Data")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Data")]
     pub max_bad_share: Option<f64>,
-    /// Largest accepted image side, in pixels
-    #[arg(long, help_heading = "Data")]
-    pub max_image_side: Option<u32>,
-    /// Largest accepted decoded image, in MiB
-    #[arg(long, help_heading = "Data")]
-    pub max_image_mib: Option<u64>,
+    /// Bounds on one image
+    #[command(flatten)]
+    pub limits: LimitArgs,
     /// Synthetic identities to train on, without --data-dir
     #[arg(long, help_heading = "Data")]
     pub synthetic_identities: Option<u32>,
@@ -135,10 +132,10 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Model")]
     pub embedding_size: Option<usize>,
     /// Share of activations that dropout keeps before the bottleneck
-    #[arg(long, help_heading = "Model")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Model")]
     pub keep_probability: Option<f64>,
     /// Share of the new batch in batch norm's running statistics (the reference's decay .995 is 0.005)
-    #[arg(long, help_heading = "Model")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Model")]
     pub bn_momentum: Option<f64>,
     /// Start from this model folder's weights
     #[arg(long, value_parser = path, help_heading = "Model")]
@@ -164,7 +161,12 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Mining")]
     pub max_triplets: Option<usize>,
     /// Triplet margin, in squared L2
-    #[arg(long, alias = "alpha", help_heading = "Mining")]
+    #[arg(
+        long,
+        alias = "alpha",
+        allow_negative_numbers = true,
+        help_heading = "Mining"
+    )]
     pub margin: Option<f32>,
     /// Batch-norm statistics while mining: running (eval) or the batch's (train, the reference's)
     #[arg(long, value_parser = named::<MiningMode>, help_heading = "Mining")]
@@ -186,10 +188,10 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Training")]
     pub max_nrof_epochs: Option<u64>,
     /// ADAGRAD, ADADELTA, ADAM, RMSPROP or MOM
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, value_parser = optimizer, help_heading = "Training")]
     pub optimizer: Option<OptimizerKind>,
     /// Adam's epsilon
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
     pub adam_epsilon: Option<f64>,
     /// Learning rate; zero or negative reads the schedule file
     #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
@@ -198,16 +200,16 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Training")]
     pub learning_rate_decay_epochs: Option<u64>,
     /// Factor of each decay
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
     pub learning_rate_decay_factor: Option<f64>,
     /// Lines `epoch: rate`, for --learning-rate 0 or below
     #[arg(long, value_parser = path, help_heading = "Training")]
     pub learning_rate_schedule_file: Option<PathBuf>,
     /// L2 decay of convolution and linear weights
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
     pub weight_decay: Option<f64>,
     /// Decay of the weights' moving average
-    #[arg(long, help_heading = "Training")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
     pub moving_average_decay: Option<f64>,
     /// Seed of every random draw
     #[arg(long, help_heading = "Training")]
@@ -219,7 +221,7 @@ pub struct TrainArgs {
     /// Pairs file
     #[arg(long, visible_alias = "pairs", value_parser = path, help_heading = "Scoring")]
     pub lfw_pairs: Option<PathBuf>,
-    /// Folds of the protocol
+    /// Folds of the protocol [as many as the pairs file has; 10 for a file without folds]
     #[arg(long, visible_alias = "nrof-folds", help_heading = "Scoring")]
     pub lfw_nrof_folds: Option<usize>,
     /// Score only these folds of the pairs file, for example 9,10
@@ -234,7 +236,7 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Running")]
     pub device: Option<String>,
     /// Share of the device's memory that may be used
-    #[arg(long, help_heading = "Running")]
+    #[arg(long, allow_negative_numbers = true, help_heading = "Running")]
     pub gpu_memory_fraction: Option<f64>,
     /// Threads that decode images
     #[arg(long, help_heading = "Running")]
@@ -261,7 +263,8 @@ pub struct Folds(pub Vec<usize>);
 #[derive(Clone, Debug, Default, Args)]
 pub struct RecipeArgs {
     /// Recipe: reference, facenet-fixed-160, facenet-prewhiten-160, or a TOML or JSON file
-    #[arg(long, value_name = "NAME|FILE", conflicts_with_all = ["centre_crop", "resize", "standardisation"],
+    #[arg(long, value_name = "NAME|FILE", value_parser = path_text,
+          conflicts_with_all = ["centre_crop", "resize", "standardisation"],
           help_heading = "Preprocessing")]
     pub recipe: Option<String>,
     /// Cut this central square out first, in pixels; a smaller image stays whole
@@ -274,6 +277,22 @@ pub struct RecipeArgs {
     #[arg(long, value_parser = named::<Standardisation>, help_heading = "Preprocessing")]
     pub standardisation: Option<Standardisation>,
 }
+
+/// Bounds on one image, checked before it is decoded.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct LimitArgs {
+    /// Largest accepted image side, in pixels
+    #[arg(long, default_value_t = DecodeLimits::default().max_side, value_parser = value_parser!(u32).range(1..),
+          help_heading = "Data")]
+    pub max_image_side: u32,
+    /// Largest accepted decoded image, in MiB
+    #[arg(long, default_value_t = DecodeLimits::default().max_bytes >> 20,
+          value_parser = value_parser!(u64).range(1..=MAX_IMAGE_MIB), help_heading = "Data")]
+    pub max_image_mib: u64,
+}
+
+/// Above what any machine holds; below it, bytes fit 64 bits.
+const MAX_IMAGE_MIB: u64 = 1 << 30;
 
 /// A model in use.
 #[derive(Clone, Debug, Args)]
@@ -293,6 +312,9 @@ pub struct ModelArgs {
     /// Threads that decode images
     #[arg(long, default_value_t = 4)]
     pub loader_threads: usize,
+    /// Bounds on one image
+    #[command(flatten)]
+    pub limits: LimitArgs,
 }
 
 /// Flags of `evaluate`.
@@ -302,17 +324,17 @@ pub struct EvaluateArgs {
     #[arg(long, value_parser = path, required_unless_present = "embeddings")]
     pub model: Option<PathBuf>,
     /// Stored embeddings instead: safetensors with `embeddings` and `issame`, or with `paths` and --pairs
-    #[arg(long, value_parser = path, conflicts_with = "model")]
+    #[arg(long, value_parser = path, conflicts_with_all = OF_A_MODEL)]
     pub embeddings: Option<PathBuf>,
     /// Root of the images that the pairs name
     #[arg(long, value_parser = path)]
     pub lfw_dir: Option<PathBuf>,
-    /// Pairs file (by default `pairs.txt` in --lfw-dir)
+    /// Pairs file [`pairs.txt` in --lfw-dir]
     #[arg(long, visible_alias = "pairs", value_parser = path)]
     pub lfw_pairs: Option<PathBuf>,
-    /// Folds of the protocol
-    #[arg(long, visible_alias = "nrof-folds", default_value_t = 10)]
-    pub lfw_nrof_folds: usize,
+    /// Folds of the protocol [as many as the pairs file has; 10 without folds or file]
+    #[arg(long, visible_alias = "nrof-folds")]
+    pub lfw_nrof_folds: Option<usize>,
     /// Score only these folds of the pairs file, for example 9,10
     #[arg(long, value_parser = list_of_folds)]
     pub lfw_folds: Option<Folds>,
@@ -329,12 +351,28 @@ pub struct EvaluateArgs {
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "concat", require_equals = true)]
     pub use_flipped_images: Option<FlipArg>,
     /// False accept rate at which the validation rate is read
-    #[arg(long, default_value_t = 1e-3)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1e-3)]
     pub far_target: f64,
     /// The model in use
     #[command(flatten)]
     pub source: ModelArgs,
 }
+
+/// What stored embeddings have no use for: these act on a model and its images.
+const OF_A_MODEL: [&str; 12] = [
+    "model",
+    "recipe",
+    "centre_crop",
+    "resize",
+    "standardisation",
+    "allow_recipe_mismatch",
+    "batch_size",
+    "device",
+    "loader_threads",
+    "max_image_side",
+    "max_image_mib",
+    "use_flipped_images",
+];
 
 /// How an image's and its mirror image's embedding become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -348,7 +386,7 @@ pub enum FlipArg {
 /// Flags of `embed`.
 #[derive(Clone, Debug, Args)]
 pub struct EmbedArgs {
-    /// Image files, or folders to take them from
+    /// Image files, or folders of images or of identity folders
     #[arg(required = true, value_parser = path)]
     pub images: Vec<PathBuf>,
     /// Model folder
@@ -378,7 +416,7 @@ pub struct PairsArgs {
     #[arg(long, default_value_t = 300)]
     pub pairs_per_fold: u32,
     /// Only these people: a file of names, or `people.txt:9,10`
-    #[arg(long, value_name = "FILE[:FOLDS]")]
+    #[arg(long, value_name = "FILE[:FOLDS]", value_parser = path_text)]
     pub people: Option<String>,
     /// Seed of the choice
     #[arg(long, default_value_t = 666)]

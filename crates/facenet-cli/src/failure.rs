@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use facenet_train::{ExitClass, TrainError};
 use serde_json::json;
 
+use crate::stream;
+
 /// Why a command failed, and the exit code that says so.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -32,12 +34,11 @@ impl Failure {
 
     /// Prints the failure on one line of stderr, with `json` also as an object on stdout.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
-        eprintln!("error: {}", self.message);
-        let code = self.class as u8;
+        stream::tell(&format!("error: {}", self.message));
         if json {
-            println!("{}", json!({ "error": self.message, "exit_code": code }));
+            put_object(&self.message, self.class);
         }
-        ExitCode::from(code)
+        ExitCode::from(self.class as u8)
     }
 }
 
@@ -71,24 +72,49 @@ pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if arguments.iter().any(|argument| argument == "--json") {
-        let text = error.to_string();
-        let line = text
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches("error: ");
-        println!(
-            "{}",
-            json!({ "error": line, "exit_code": ExitClass::Usage as u8 })
-        );
+        put_object(&one_line(&error.to_string()), ExitClass::Usage);
     }
     let _ = error.print();
     ExitCode::from(ExitClass::Usage as u8)
 }
 
+/// A failure for programs, one line on stdout.
+fn put_object(message: &str, class: ExitClass) {
+    let object = json!({ "error": message, "exit_code": class as u8 });
+    // Nothing is left to tell that stdout cannot take it but the exit code, which is spoken for.
+    let _ = stream::put(format!("{object}\n").as_bytes());
+}
+
+/// What clap found, with its lists and hints, and without the usage that follows.
+fn one_line(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let found = lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with(MORE));
+    let words: Vec<_> = found.filter(|line| !line.is_empty()).collect();
+    words.join(" ").trim_start_matches("error: ").to_owned()
+}
+
+/// How clap ends an error that has no usage line.
+const MORE: &str = "For more information";
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_clap_found_is_one_line_and_whole() {
+        let lines = "error: the following required arguments were not provided:\n  \
+            --output <OUTPUT>\n  <IMAGES>...\n\nUsage: facenet embed\n\nFor more information\n";
+        assert_eq!(
+            one_line(lines),
+            "the following required arguments were not provided: --output <OUTPUT> <IMAGES>..."
+        );
+        let lines = "error: invalid value 'x' for '--seed <SEED>': invalid digit\n\n\
+            For more information, try '--help'.\n";
+        assert_eq!(
+            one_line(lines),
+            "invalid value 'x' for '--seed <SEED>': invalid digit"
+        );
+    }
 
     #[test]
     fn a_chain_is_one_line() {

@@ -6,6 +6,7 @@ mod commands;
 mod failure;
 mod progress;
 mod report;
+mod stream;
 mod train_config;
 mod values;
 

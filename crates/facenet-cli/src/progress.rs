@@ -7,6 +7,7 @@ use facenet_train::{Event, Observer, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::report::Output;
+use crate::stream;
 
 /// Bar of a stage or of the steps; `{per_sec}` and `{eta}` are the rate and the time left.
 const TEMPLATE: &str = "{prefix:>10} {wide_bar} {pos}/{len} {per_sec} eta {eta} {msg}";
@@ -81,7 +82,7 @@ impl Console {
         match &self.bar {
             _ if self.output.quiet => {}
             Some((_, bar)) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => stream::tell(text),
         }
     }
 }
@@ -114,7 +115,7 @@ impl Observer for Console {
             Event::Warning(text) => {
                 // Warnings show also when quiet: something needs mending.
                 self.clear();
-                eprintln!("warning: {text}");
+                stream::tell(&format!("warning: {text}"));
             }
             _ => {
                 if let Some(text) = line(event) {

@@ -1,12 +1,13 @@
 //! What goes to stdout, and where all else goes.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use serde::Serialize;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::{LogLevel, OutputArgs};
 use crate::failure::Failure;
+use crate::stream;
 
 /// Where a command's results and remarks go.
 #[derive(Clone, Copy, Debug)]
@@ -35,20 +36,13 @@ impl Output {
         } else {
             text.trim_end().to_owned()
         };
-        let mut stdout = std::io::stdout().lock();
-        let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-        match written {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(
-                Failure::resources(format!("cannot write to stdout: {error}")),
-            ),
-            _ => Ok(()),
-        }
+        stream::put(format!("{line}\n").as_bytes())
     }
 
     /// A line for people, on stderr, unless they asked for quiet.
     pub(crate) fn remark(self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            stream::tell(text);
         }
     }
 }
@@ -65,6 +59,8 @@ pub(crate) fn start_logging(args: OutputArgs) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .without_time()
+        // Else a log line that stderr cannot take is reported by `eprintln!`, which panics.
+        .log_internal_errors(false)
         .with_target(false)
         .finish();
     // A second call in one process (tests) keeps the first subscriber.

@@ -42,19 +42,20 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given!(args => config;
-        synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
-        max_image_side, max_image_mib, image_size, random_crop, random_flip, random_rotate,
+        synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share, image_size, random_crop, random_flip, random_rotate,
         model_def, embedding_size, keep_probability, bn_momentum, people_per_batch,
         images_per_person, rule, negative, only_violating, max_triplets, margin, mining_mode,
         leftover, max_empty_rounds, batch_size, epoch_size, max_nrof_epochs, optimizer,
         adam_epsilon, learning_rate, learning_rate_decay_epochs, learning_rate_decay_factor,
-        learning_rate_schedule_file, weight_decay, moving_average_decay, seed, lfw_nrof_folds,
+        learning_rate_schedule_file, weight_decay, moving_average_decay, seed,
         allow_missing, device, gpu_memory_fraction, loader_threads, logs_base_dir,
         models_base_dir,
     );
     take_given_some!(args => config;
-        train_people, exclude_people, pretrained_model, checkpoint_every,
+        train_people, exclude_people, pretrained_model, checkpoint_every, lfw_nrof_folds,
     );
+    config.max_image_side = args.limits.max_image_side;
+    config.max_image_mib = args.limits.max_image_mib;
 }
 
 /// Takes the recipe: a name or a file, or the parts that were given.
@@ -180,7 +181,7 @@ mod tests {
             learning_rate_schedule_file: "S".into(),
             lfw_pairs: "Q".into(),
             lfw_dir: Some("W".into()),
-            lfw_nrof_folds: 5,
+            lfw_nrof_folds: Some(5),
             ..TrainConfig::reference("D".into())
         };
         assert_eq!(config, expected);

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use facenet_train::lfw::Metric;
+use facenet_train::{OptimizerKind, TrainError};
 use serde::de::DeserializeOwned;
 
 use crate::args::Folds;
@@ -26,13 +27,18 @@ pub(crate) fn expand(text: &str, home: Option<PathBuf>) -> PathBuf {
     }
 }
 
-/// Text that is not empty.
-pub(crate) fn non_empty(text: &str) -> Result<String, String> {
-    if text.is_empty() {
-        Err("expected a value, found nothing".to_owned())
-    } else {
-        Ok(text.to_owned())
-    }
+/// A path with something behind it, or another name: `~` is expanded as in [`path`].
+pub(crate) fn path_text(text: &str) -> Result<String, String> {
+    let path = path(text)?.into_os_string().into_string();
+    path.map_err(|_| "expected a home folder whose name is UTF-8".to_owned())
+}
+
+/// The name of an optimizer. The library's error names the flag, as clap does already.
+pub(crate) fn optimizer(text: &str) -> Result<OptimizerKind, String> {
+    text.parse().map_err(|error| match error {
+        TrainError::Config { problem, .. } => problem,
+        other => other.to_string(),
+    })
 }
 
 /// A value by the name that it is stored under, such as `semi-hard`.
@@ -118,6 +124,13 @@ mod tests {
         assert_eq!(expand("~user/data", home()), PathBuf::from("~user/data"));
         assert_eq!(expand("a/~", home()), PathBuf::from("a/~"));
         assert_eq!(expand("~/data", None), PathBuf::from("~/data"));
+    }
+
+    #[test]
+    fn an_optimizer_is_refused_without_the_flag_that_clap_names() {
+        assert_eq!(optimizer("adam"), Ok(OptimizerKind::Adam));
+        let problem = optimizer("SGD").expect_err("not one of ours");
+        assert!(problem.starts_with("found \"SGD\", expected one of ADAGRAD"));
     }
 
     #[test]

@@ -76,7 +76,9 @@ fn read(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, DatasetError> {
         .map_err(|source| unreadable(path, source))?
         .len();
     let mut bytes = Vec::with_capacity(announced.min(max_bytes) as usize + 1);
-    let read = file.take(max_bytes + 1).read_to_end(&mut bytes);
+    let read = file
+        .take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes);
     read.map_err(|source| unreadable(path, source))?;
     if bytes.len() as u64 <= max_bytes {
         return Ok(bytes);

@@ -52,6 +52,45 @@ impl Folder {
     /// [`DatasetError::Read`] when `root` cannot be listed, [`DatasetError::NoIdentities`] when
     /// it holds no image.
     pub fn scan(root: &Path, limits: &DecodeLimits) -> Result<Self, DatasetError> {
+        let (identities, skipped) = Self::find(root)?;
+        if identities.is_empty() {
+            return Err(DatasetError::NoIdentities {
+                root: root.to_owned(),
+                skipped: skipped.len(),
+            });
+        }
+        Ok(Self {
+            root: root.to_owned(),
+            identities,
+            skipped,
+            limits: *limits,
+        })
+    }
+
+    /// Images in `root` itself, then those that [`Folder::scan`] would find below it, each by
+    /// name, for use without identities; and what was passed over.
+    ///
+    /// # Errors
+    /// [`DatasetError::Read`] when `root` cannot be listed.
+    pub fn images(root: &Path) -> Result<(Vec<PathBuf>, Vec<Skipped>), DatasetError> {
+        let (identities, skipped) = Self::find(root)?;
+        let (loose, mut skipped): (Vec<_>, Vec<_>) = skipped
+            .into_iter()
+            .partition(|one| one.reason == SkipReason::LooseFile);
+        let mut images = Vec::new();
+        for Skipped { path, .. } in loose {
+            match refuse(&path) {
+                None => images.push(path),
+                Some(reason) => skipped.push(Skipped { path, reason }),
+            }
+        }
+        images.extend(identities.into_iter().flat_map(|one| one.images));
+        skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok((images, skipped))
+    }
+
+    /// Identities below `root`, and what was passed over.
+    fn find(root: &Path) -> Result<(Vec<Identity>, Vec<Skipped>), DatasetError> {
         let unreadable = |source| DatasetError::Read {
             path: root.to_owned(),
             source,
@@ -60,23 +99,12 @@ impl Folder {
         let real_root = root.canonicalize().map_err(unreadable)?;
         let mut scan = Scan::default();
         let folders = scan.folders(entries, &real_root);
-        let identities: Vec<_> = folders
+        let identities = folders
             .iter()
             .filter_map(|path| scan.identity(path))
             .collect();
         scan.skipped.sort_by(|a, b| a.path.cmp(&b.path));
-        if identities.is_empty() {
-            return Err(DatasetError::NoIdentities {
-                root: root.to_owned(),
-                skipped: scan.skipped.len(),
-            });
-        }
-        Ok(Self {
-            root: root.to_owned(),
-            identities,
-            skipped: scan.skipped,
-            limits: *limits,
-        })
+        Ok((identities, scan.skipped))
     }
 
     /// Keeps the identities named, drops the others.
@@ -374,6 +402,29 @@ mod tests {
                 "e/notes: a text, not JPEG, PNG, PGM, PPM or WebP",
             ],
         );
+    }
+
+    #[test]
+    fn images_without_identities_lie_in_the_folder_or_one_below() {
+        let root = tree(&[
+            ("b.pgm", PICTURE),
+            ("a/1.pgm", PICTURE),
+            ("a/b/3.pgm", PICTURE),
+            (".c.pgm", PICTURE),
+            ("notes", b"note"),
+            ("pairs.txt", b"1"),
+        ]);
+        let below = |path: &Path| path.strip_prefix(root.path()).map(Path::to_owned);
+        let (images, skipped) = Folder::images(root.path()).expect("a folder");
+        let images: Vec<_> = images.iter().filter_map(|path| below(path).ok()).collect();
+        assert_eq!(images, ["b.pgm", "a/1.pgm"].map(PathBuf::from));
+        let skipped: Vec<_> = skipped
+            .iter()
+            .filter_map(|one| below(&one.path).ok())
+            .collect();
+        assert_eq!(skipped, [".c.pgm", "a/b", "notes"].map(PathBuf::from));
+        let (flat, _) = Folder::images(&root.path().join("a/b")).expect("a folder");
+        assert_eq!(flat, [root.path().join("a/b/3.pgm")]);
     }
 
     #[test]

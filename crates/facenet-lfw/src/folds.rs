@@ -20,6 +20,26 @@ pub(crate) struct Assignment {
 }
 
 impl Folds {
+    /// Numbers of the folds that hold same pairs only, or different pairs only, ascending.
+    ///
+    /// Such a fold has no accuracy of both kinds: it says whether the threshold was low, or
+    /// high. It comes of cutting a file whose own folds are longer, or of missing images.
+    ///
+    /// - `is_same`: one per pair
+    ///
+    /// # Errors
+    /// As [`evaluate`](crate::evaluate) for folds that do not fit the pairs.
+    pub fn of_one_kind(&self, is_same: &[bool]) -> Result<Vec<u32>, LfwError> {
+        let Assignment { ids, of } = self.assign(is_same.len())?;
+        let mut holds = vec![[false; 2]; ids.len()];
+        for (&fold, &is_same) in of.iter().zip(is_same) {
+            holds[fold][usize::from(is_same)] = true;
+        }
+        let folds = ids.into_iter().zip(holds);
+        let of_one = folds.filter(|(_, holds)| *holds != [true; 2]);
+        Ok(of_one.map(|(id, _)| id).collect())
+    }
+
     pub(crate) fn assign(&self, pairs: usize) -> Result<Assignment, LfwError> {
         let given = match self {
             Self::Contiguous(n_folds) => contiguous(pairs, *n_folds)?,
@@ -87,6 +107,17 @@ mod tests {
             Folds::Contiguous(3).assign(3).expect("one each").of,
             [0, 1, 2]
         );
+    }
+
+    #[test]
+    fn folds_of_one_kind_are_named() {
+        let of_one_kind = |folds: Folds, is_same: &[bool]| folds.of_one_kind(is_same);
+        let two = [true, false, true, true, false, false];
+        let found = of_one_kind(Folds::Contiguous(3), &two).expect("three folds");
+        assert_eq!(found, [2, 3], "the first has both");
+        let given = Folds::Given(vec![7, 7, 9, 9, 9, 7]);
+        assert_eq!(of_one_kind(given, &two).expect("two folds"), []);
+        assert!(of_one_kind(Folds::Contiguous(7), &two).is_err());
     }
 
     #[test]

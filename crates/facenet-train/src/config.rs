@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
 
+/// What [`TrainConfig::arguments`] has for a setting without a value.
+pub const UNSET: &str = "none";
 /// Epsilon of every batch normalisation, as in the reference networks.
 pub(crate) const BATCH_NORM_EPS: f64 = 1e-3;
 /// Largest rotation of `random_rotate`, in degrees either way (the reference's softmax script).
@@ -137,8 +139,9 @@ pub struct TrainConfig {
     pub lfw_dir: Option<PathBuf>,
     /// Pairs file.
     pub lfw_pairs: PathBuf,
-    /// Folds of the scoring protocol.
-    pub lfw_nrof_folds: usize,
+    /// Folds of the scoring protocol; `None` takes the pairs file's own, or
+    /// [`DEFAULT_FOLDS`](facenet_lfw::DEFAULT_FOLDS) where it has none.
+    pub lfw_nrof_folds: Option<usize>,
     /// Score only these folds of the pairs file, counted from 1.
     pub lfw_folds: Option<Vec<usize>>,
     /// Score the pairs whose images exist; the result is then not LFW.
@@ -210,7 +213,7 @@ impl TrainConfig {
             moving_average_decay: 0.9999,
             lfw_dir: None,
             lfw_pairs: PathBuf::from("data/pairs.txt"),
-            lfw_nrof_folds: 10,
+            lfw_nrof_folds: None,
             lfw_folds: None,
             allow_missing: false,
             seed: 666,
@@ -253,12 +256,15 @@ impl TrainConfig {
         }
     }
 
-    /// Every value under its flag's name, by name: `arguments.txt`, and what the demo prints.
+    /// Every value under its flag's name, by name, as it would be typed, or [`UNSET`]:
+    /// `arguments.txt`, and what the demo prints.
     ///
     /// # Panics
     /// Never: a record of plain fields is JSON.
     pub fn arguments(&self) -> Vec<(String, String)> {
-        let value = serde_json::to_value(self).expect("a record of plain fields is JSON");
+        // By way of text: an f32 has its own digits there, and those of an f64 in a `Value`.
+        let text = serde_json::to_string(self).expect("a record of plain fields is JSON");
+        let value: serde_json::Value = serde_json::from_str(&text).expect("JSON, just written");
         let fields = value.as_object().expect("a struct is a JSON object");
         fields
             .iter()
@@ -310,7 +316,7 @@ impl TrainConfig {
     pub fn decode_limits(&self) -> DecodeLimits {
         DecodeLimits {
             max_side: self.max_image_side,
-            max_bytes: self.max_image_mib << 20,
+            max_bytes: self.max_image_mib.saturating_mul(1 << 20),
         }
     }
 
@@ -353,7 +359,35 @@ impl TrainConfig {
 fn plain(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
-        serde_json::Value::Null => "none".to_owned(),
+        serde_json::Value::Null => UNSET.to_owned(),
+        serde_json::Value::Array(values) => {
+            let values: Vec<_> = values.iter().map(plain).collect();
+            values.join(",")
+        }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_as_they_are_typed() {
+        let config = TrainConfig {
+            margin: 0.2,
+            lfw_folds: Some(vec![9, 10]),
+            ..TrainConfig::reference("my faces".into())
+        };
+        let arguments = config.arguments();
+        let value = |wanted: &str| {
+            let found = arguments.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.as_str())
+        };
+        assert_eq!(value("margin"), Some("0.2"));
+        assert_eq!(value("lfw_folds"), Some("9,10"));
+        assert_eq!(value("data_dir"), Some("my faces"));
+        assert_eq!(value("resize"), Some(UNSET));
+        assert_eq!(value("random_crop"), Some("false"));
     }
 }

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use facenet_lfw::{Folds, ImageName, Pairs};
+use facenet_lfw::{DEFAULT_FOLDS, Folds, ImageName, Pairs};
+use facenet_model::ModelError;
 use safetensors::tensor::{SafeTensors, TensorView};
 
 use crate::durable;
 use crate::error::TrainError;
 use crate::evaluate::{Embedded, Evaluation};
-use crate::scoring::{PairsSource, Protocol, n_folds, selected_pairs};
+use crate::observer::Observer;
+use crate::scoring::{PairsSource, Protocol, n_folds, selected_pairs, warn_of_one_kind};
 
 /// Name of the metadata that lists the images' paths, as a JSON array.
 const PATHS: &str = "paths";
@@ -152,9 +154,10 @@ impl Stored {
     /// Reads a safetensors file with `embeddings` `[n, dim]`, and `issame` or metadata `paths`.
     ///
     /// # Errors
-    /// [`TrainError::Io`] and [`TrainError::Data`] for a file that is missing or of another kind.
+    /// [`TrainError::Data`] for a file that is missing, cut off or of another kind.
     pub fn read(path: &Path) -> Result<Self, TrainError> {
-        let tensors = facenet_model::load_tensors(path)?;
+        let tensors =
+            facenet_model::load_tensors(path).map_err(|error| Self::unreadable(path, error))?;
         let embeddings = tensors
             .get("embeddings")
             .filter(|tensor| tensor.rank() == 2)
@@ -187,11 +190,15 @@ impl Stored {
         &self,
         pairs: Option<&PairsSource>,
         protocol: &Protocol,
+        observer: &mut dyn Observer,
     ) -> Result<Evaluation, TrainError> {
         match (pairs, &self.is_same, &self.paths) {
-            (Some(source), _, Some(paths)) => self.by_name(source, paths, protocol),
+            (Some(source), _, Some(paths)) => self.by_name(source, paths, protocol, observer),
             (None, Some(is_same), _) => {
-                let config = protocol.with_folds(Folds::Contiguous(protocol.nrof_folds));
+                let n_folds = protocol.nrof_folds.unwrap_or(DEFAULT_FOLDS);
+                let folds = Folds::Contiguous(n_folds);
+                warn_of_one_kind(&self.path, &folds, is_same, observer)?;
+                let config = protocol.with_folds(folds);
                 let report = facenet_lfw::evaluate(&self.rows, self.dim, is_same, &config)?;
                 Ok(Evaluation { report, missing: 0 })
             }
@@ -205,6 +212,7 @@ impl Stored {
         source: &PairsSource,
         paths: &[String],
         protocol: &Protocol,
+        observer: &mut dyn Observer,
     ) -> Result<Evaluation, TrainError> {
         let pairs = selected_pairs(&source.pairs, source.folds.as_deref())?;
         let rows: HashMap<String, usize> = paths
@@ -222,7 +230,7 @@ impl Stored {
         if missing > 0 && !source.allow_missing {
             return Err(self.lacking(&pairs, missing, &rows));
         }
-        let ids = pairs.fold_ids(n_folds(source.folds.as_deref(), protocol)?)?;
+        let ids = pairs.fold_ids(n_folds(&pairs, source, protocol)?)?;
         let kept: Vec<_> = (0..found.len()).filter(|&i| found[i].is_some()).collect();
         let embeddings: Vec<f32> = kept
             .iter()
@@ -231,6 +239,7 @@ impl Stored {
             .collect();
         let is_same: Vec<_> = kept.iter().map(|&i| pairs.pairs()[i].is_same).collect();
         let folds = Folds::Given(kept.iter().map(|&i| ids[i]).collect());
+        warn_of_one_kind(&source.pairs, &folds, &is_same, observer)?;
         let config = protocol.with_folds(folds);
         let report = facenet_lfw::evaluate(&embeddings, self.dim, &is_same, &config)?;
         Ok(Evaluation { report, missing })
@@ -252,6 +261,17 @@ impl Stored {
         }
     }
 
+    /// What is wrong with a file of tensors, told of data: this one is no model.
+    fn unreadable(path: &Path, error: ModelError) -> TrainError {
+        match error {
+            ModelError::Io { source, .. } => {
+                Self::wrong(path, &format!("cannot be read ({source})"))
+            }
+            ModelError::File { problem, .. } => Self::wrong(path, &problem),
+            other => other.into(),
+        }
+    }
+
     fn wrong(path: &Path, what: &str) -> TrainError {
         TrainError::Data {
             path: path.to_owned(),
@@ -265,7 +285,8 @@ impl Stored {
 
 /// The file's metadata `paths`, where it has one.
 fn stored_paths(path: &Path) -> Result<Option<Vec<String>>, TrainError> {
-    let bytes = std::fs::read(path).map_err(|e| TrainError::io(path, "read this file", e))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| Stored::wrong(path, &format!("cannot be read ({error})")))?;
     let wrong = |error: &dyn std::fmt::Display| {
         Stored::wrong(path, &format!("found metadata of another form ({error})"))
     };

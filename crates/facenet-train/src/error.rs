@@ -92,6 +92,14 @@ pub enum TrainError {
         /// The system's reason.
         source: io::Error,
     },
+    /// This build, or this machine, does not have the device.
+    #[error("--device: {name} {problem}")]
+    Device {
+        /// The device, as typed.
+        name: String,
+        /// What it lacks, and what to do.
+        problem: String,
+    },
     /// Images, folders or recipes are wrong.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -124,7 +132,8 @@ pub enum ExitClass {
     Diverged = 4,
     /// A checkpoint or model is missing, broken or of another kind.
     Model = 5,
-    /// The disk, the memory or the device is not available.
+    /// The disk, the memory or the device is not available: a CUDA device too that this build or
+    /// this machine does not have.
     Resources = 6,
 }
 
@@ -195,6 +204,7 @@ impl TrainError {
             | Self::Lfw(LfwError::Write { .. })
             | Self::Mine(MineError::Device { .. })
             | Self::Io { .. }
+            | Self::Device { .. }
             | Self::Candle(_) => ExitClass::Resources,
             Self::Config { .. }
             | Self::Schedule { .. }

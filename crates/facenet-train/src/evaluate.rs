@@ -83,7 +83,7 @@ pub fn evaluate(
     protocol: &Protocol,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
-    let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits)?;
+    let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits, observer)?;
     let (model, recipe) = open(source)?;
     let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
     let report = score(&model, &feed, &set, source.batch_size, observer)?;
@@ -133,11 +133,13 @@ pub fn evaluate_embeddings(
     file: &Path,
     pairs: Option<&PairsSource>,
     protocol: &Protocol,
+    observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
-    Stored::read(file)?.evaluate(pairs, protocol)
+    Stored::read(file)?.evaluate(pairs, protocol, observer)
 }
 
-/// Embeds image files, and all images of folders, in the order given and by name below.
+/// Embeds image files, and the images in folders and in folders of these, in the order given and
+/// by name below.
 ///
 /// An unreadable image is skipped and listed.
 ///
@@ -149,7 +151,7 @@ pub fn embed(
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
     let (model, recipe) = open(source)?;
-    let (paths, mut skipped) = list(images, &source.limits)?;
+    let (paths, mut skipped) = list(images)?;
     let files = Files {
         paths,
         limits: source.limits,
@@ -170,7 +172,7 @@ pub fn embed(
         return Err(TrainError::Data {
             path: images.first().cloned().unwrap_or_default(),
             what: "not one readable image".to_owned(),
-            remedy: "give JPEG, PNG, PGM, PPM or WebP files, or folders of them".to_owned(),
+            remedy: READABLE.to_owned(),
         });
     }
     let path =
@@ -215,27 +217,31 @@ fn mismatch(own: &Recipe, wanted: &Recipe) -> String {
 /// Files that were passed over, and why.
 type Skipped = Vec<(PathBuf, String)>;
 
-/// Files in the order given, folders replaced by the images below them.
-fn list(images: &[PathBuf], limits: &DecodeLimits) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
+/// Files in the order given, folders replaced by the images in them and in their folders.
+fn list(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for image in images {
         if !image.is_dir() {
             paths.push(image.clone());
             continue;
         }
-        let folder = Folder::scan(image, limits)?;
-        skipped.extend(
-            folder
-                .skipped
-                .into_iter()
-                .map(|file| (file.path, file.reason.to_string())),
-        );
-        paths.extend(
-            folder
-                .identities
-                .into_iter()
-                .flat_map(|identity| identity.images),
-        );
+        let (found, passed_over) = Folder::images(image)?;
+        if found.is_empty() {
+            return Err(TrainError::Data {
+                path: image.clone(),
+                what: format!(
+                    "no image found in it or in a folder of it ({} files and folders skipped)",
+                    passed_over.len()
+                ),
+                remedy: READABLE.to_owned(),
+            });
+        }
+        paths.extend(found);
+        let reasons = passed_over.into_iter();
+        skipped.extend(reasons.map(|file| (file.path, file.reason.to_string())));
     }
     Ok((paths, skipped))
 }
+
+/// What to do where there is nothing to embed.
+const READABLE: &str = "give JPEG, PNG, PGM, PPM or WebP files, or folders of them";

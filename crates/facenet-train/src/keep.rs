@@ -180,7 +180,7 @@ impl Engine {
                 "images": progress.images,
                 "data": progress.data_fingerprint,
                 "rule": progress.config.rule,
-                "margin": progress.config.margin,
+                "margin": shortest(progress.config.margin),
                 "optimizer": progress.config.optimizer,
                 "learning_rate": progress.config.learning_rate,
                 "seed": progress.config.seed,
@@ -189,6 +189,12 @@ impl Engine {
             }),
         }
     }
+}
+
+/// The `f64` that is written as this `f32` is: 0.2 for 0.2, not 0.20000000298.
+fn shortest(value: f32) -> f64 {
+    let digits = value.to_string();
+    digits.parse().expect("digits that Rust itself has written")
 }
 
 /// Embeddings that are no numbers are no fault of the pairs that they score.

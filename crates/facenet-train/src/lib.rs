@@ -42,7 +42,7 @@ pub use checkpoint::{
     Checkpoint, EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path, checkpoints,
     latest, prune, sweep,
 };
-pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig};
+pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};

@@ -99,7 +99,7 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outc
     config.validate()?;
     let device = open_device(&config.device)?;
     note_memory_fraction(config, &device, observer);
-    let scoring = ScoringSet::of(config)?;
+    let scoring = ScoringSet::of(config, observer)?;
     let pictures = training_pictures(config, observer)?;
     let fingerprint = fingerprint(&*pictures);
     let plan = Plan::new(config, pictures)?;
@@ -132,7 +132,7 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
     let config = progress.config.clone();
     config.validate()?;
     let device = open_device(&config.device)?;
-    let scoring = ScoringSet::of(&config)?;
+    let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(
         &folder,

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use facenet_dataset::{DecodeLimits, ImageId, Pictures};
 use facenet_lfw::{
-    Distinct, Flip, Folds, ImageKey, ImageName, MissingPolicy, Pairs, PairsConfig, Person,
-    ProtocolConfig, Report, combine_flipped, make_pairs, resolve,
+    DEFAULT_FOLDS, Distinct, Flip, Folds, ImageKey, ImageName, MissingPolicy, Pairs, PairsConfig,
+    Person, ProtocolConfig, Report, combine_flipped, make_pairs, resolve,
 };
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::observer::{Event, Observer};
 use crate::source::{FIRST_TEST_IDENTITY, Files, synthetic};
 
 /// Pairs of images on disk.
@@ -30,8 +31,9 @@ pub struct PairsSource {
 /// The protocol that pairs are scored by.
 #[derive(Clone, Debug)]
 pub struct Protocol {
-    /// Folds.
-    pub nrof_folds: usize,
+    /// Folds; `None` takes the pairs file's own, or
+    /// [`DEFAULT_FOLDS`](facenet_lfw::DEFAULT_FOLDS) where it has none.
+    pub nrof_folds: Option<usize>,
     /// Distance.
     pub metric: facenet_lfw::Metric,
     /// Subtract the mean of the training folds' embeddings.
@@ -46,7 +48,7 @@ impl Default for Protocol {
     fn default() -> Self {
         let protocol = ProtocolConfig::default();
         Self {
-            nrof_folds: facenet_lfw::DEFAULT_FOLDS,
+            nrof_folds: None,
             metric: protocol.metric,
             subtract_mean: protocol.subtract_mean,
             flip: None,
@@ -84,7 +86,10 @@ impl ScoringSet {
     ///
     /// # Errors
     /// Whatever is wrong with the pairs file, and all images that it names in vain.
-    pub(crate) fn of(config: &TrainConfig) -> Result<Option<Self>, TrainError> {
+    pub(crate) fn of(
+        config: &TrainConfig,
+        observer: &mut dyn Observer,
+    ) -> Result<Option<Self>, TrainError> {
         let protocol = Protocol {
             nrof_folds: config.lfw_nrof_folds,
             ..Protocol::default()
@@ -96,7 +101,8 @@ impl ScoringSet {
                 folds: config.lfw_folds.clone(),
                 allow_missing: config.allow_missing,
             };
-            return Self::of_files(&source, protocol, config.decode_limits()).map(Some);
+            let limits = config.decode_limits();
+            return Self::of_files(&source, protocol, limits, observer).map(Some);
         }
         if config.data_dir.is_some() || config.synthetic_test_identities == 0 {
             return Ok(None);
@@ -109,6 +115,7 @@ impl ScoringSet {
         source: &PairsSource,
         protocol: Protocol,
         limits: DecodeLimits,
+        observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let pairs = selected_pairs(&source.pairs, source.folds.as_deref())?;
         let policy = if source.allow_missing {
@@ -117,7 +124,8 @@ impl ScoringSet {
             MissingPolicy::Refuse
         };
         let resolved = resolve(&source.dir, &pairs, policy)?;
-        let folds = resolved.folds(&pairs, n_folds(source.folds.as_deref(), &protocol)?)?;
+        let folds = resolved.folds(&pairs, n_folds(&pairs, source, &protocol)?)?;
+        warn_of_one_kind(&source.pairs, &folds, &resolved.is_same, observer)?;
         let distinct = resolved.distinct();
         let files = Files {
             paths: distinct.paths.clone(),
@@ -166,7 +174,7 @@ impl ScoringSet {
             missing: 0,
             distinct: Distinct { paths, pairs: rows },
             is_same: pairs.pairs().iter().map(|pair| pair.is_same).collect(),
-            folds: Folds::Given(pairs.fold_ids(protocol.nrof_folds)?),
+            folds: Folds::Given(pairs.fold_ids(synthetic_folds(&protocol))?),
             pictures: Arc::new(people),
             ids,
             protocol,
@@ -209,19 +217,56 @@ pub(crate) fn selected_pairs(path: &Path, folds: Option<&[usize]>) -> Result<Pai
     Ok(pairs.only_folds(&folds)?)
 }
 
-/// Number of folds to score in: the chosen ones of the file, each by itself, else the protocol's.
+/// Number of folds to score in: the chosen ones of the file, each by itself, else the protocol's,
+/// else as many as the file has, else [`DEFAULT_FOLDS`].
+///
+/// - `pairs`: the chosen ones only
 ///
 /// # Errors
 /// [`TrainError::Config`] where a single fold was chosen.
-pub(crate) fn n_folds(chosen: Option<&[usize]>, protocol: &Protocol) -> Result<usize, TrainError> {
-    match chosen.map(<[usize]>::len) {
+pub(crate) fn n_folds(
+    pairs: &Pairs,
+    source: &PairsSource,
+    protocol: &Protocol,
+) -> Result<usize, TrainError> {
+    // A file of one fold has none to hold out: it is cut like one without folds.
+    let own = pairs.n_folds().filter(|&n_folds| n_folds >= 2);
+    match source.folds.as_deref().map(<[usize]>::len) {
         Some(1) => Err(TrainError::config(
             "--lfw-folds",
             "found one fold, expected two or more: a fold's threshold comes from the others",
         )),
         Some(n_folds) => Ok(n_folds),
-        None => Ok(protocol.nrof_folds),
+        None => Ok(protocol
+            .nrof_folds
+            .or(own.map(|n_folds| n_folds as usize))
+            .unwrap_or(DEFAULT_FOLDS)),
     }
+}
+
+/// Warns of folds that hold one kind of pairs only: their accuracy is no measure of a model.
+///
+/// - `origin`: the file that the pairs come from
+/// - `is_same`: one per pair that is scored
+pub(crate) fn warn_of_one_kind(
+    origin: &Path,
+    folds: &Folds,
+    is_same: &[bool],
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let of_one_kind = folds.of_one_kind(is_same)?;
+    let Some(first) = of_one_kind.first() else {
+        return Ok(());
+    };
+    let warning = format!(
+        "{}: {} of the folds scored hold same pairs only, or different pairs only (the first: \
+         {first}); what those score is no accuracy: choose --lfw-nrof-folds so that each has both \
+         kinds, or drop it for the file's own folds",
+        origin.display(),
+        of_one_kind.len(),
+    );
+    observer.event(&Event::Warning(&warning));
+    Ok(())
 }
 
 /// Synthetic people as the pairs maker knows them: `<number>` with files `<image>.png`.
@@ -249,9 +294,14 @@ fn synthetic_id(image: &ImageName) -> ImageId {
     }
 }
 
+/// Folds of pairs that no file gives.
+fn synthetic_folds(protocol: &Protocol) -> usize {
+    protocol.nrof_folds.unwrap_or(DEFAULT_FOLDS)
+}
+
 /// As many pairs as LFW has, or what the identities give.
 fn synthetic_pairs(config: &TrainConfig, protocol: &Protocol) -> PairsConfig {
-    let folds = protocol.nrof_folds as u32;
+    let folds = synthetic_folds(protocol) as u32;
     let images = u64::from(config.synthetic_images);
     let available = u64::from(config.synthetic_test_identities) * (images * (images - 1) / 2);
     let per_fold = available / u64::from(folds) / 2;

@@ -70,8 +70,8 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
         ),
         (
             "--lfw-nrof-folds",
-            config.lfw_nrof_folds >= 2,
-            least(config.lfw_nrof_folds, 2),
+            config.lfw_nrof_folds.is_none_or(|n_folds| n_folds >= 2),
+            least(config.lfw_nrof_folds.unwrap_or(0), 2),
         ),
         (
             "--max-empty-rounds",

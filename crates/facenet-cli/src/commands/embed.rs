@@ -7,7 +7,7 @@ use facenet_train::embeddings_file::{Format, write};
 use facenet_train::{ModelSource, embed, saved_model};
 use serde::Serialize;
 
-use crate::args::{EmbedArgs, ModelArgs};
+use crate::args::{EmbedArgs, LimitArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::progress::Console;
 use crate::report::Output;
@@ -63,6 +63,13 @@ pub(crate) fn model_source(model: PathBuf, args: &ModelArgs) -> Result<ModelSour
         device: args.device.clone(),
         loader_threads: args.loader_threads,
         batch_size: args.batch_size,
-        limits: DecodeLimits::default(),
+        limits: limits(args.limits),
     })
+}
+
+fn limits(args: LimitArgs) -> DecodeLimits {
+    DecodeLimits {
+        max_side: args.max_image_side,
+        max_bytes: args.max_image_mib << 20,
+    }
 }

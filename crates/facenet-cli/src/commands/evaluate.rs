@@ -14,11 +14,14 @@ use crate::report::Output;
 
 pub(crate) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
     let protocol = protocol(args);
+    let mut console = Console::new(output);
     let evaluation = match (&args.embeddings, &args.model) {
-        (Some(file), _) => evaluate_embeddings(file, stored_pairs(args).as_ref(), &protocol)?,
+        (Some(file), _) => {
+            let pairs = stored_pairs(args)?;
+            evaluate_embeddings(file, pairs.as_ref(), &protocol, &mut console)?
+        }
         (None, Some(model)) => {
             let source = model_source(model.clone(), &args.source)?;
-            let mut console = Console::new(output);
             evaluate(&source, &pairs(args)?, &protocol, &mut console)?
         }
         (None, None) => {
@@ -27,6 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
             ));
         }
     };
+    drop(console);
     output.result(&text(&evaluation), &object(&evaluation))
 }
 
@@ -66,21 +70,31 @@ fn pairs(args: &EvaluateArgs) -> Result<PairsSource, Failure> {
     let dir = args.lfw_dir.clone().ok_or_else(|| {
         Failure::usage("--lfw-dir: a model is scored on images; give the folder they lie in")
     })?;
-    let pairs = args
-        .lfw_pairs
-        .clone()
-        .unwrap_or_else(|| dir.join("pairs.txt"));
+    let pairs = pairs_file(args).unwrap_or_default();
     Ok(source(args, dir, pairs))
 }
 
-/// The pairs of stored embeddings, where a pairs file is given.
-fn stored_pairs(args: &EvaluateArgs) -> Option<PairsSource> {
-    let pairs = args.lfw_pairs.clone()?;
-    Some(source(
-        args,
-        args.lfw_dir.clone().unwrap_or_default(),
-        pairs,
-    ))
+/// The pairs of stored embeddings, where there is a pairs file; without one, flags that choose
+/// among its pairs are refused.
+fn stored_pairs(args: &EvaluateArgs) -> Result<Option<PairsSource>, Failure> {
+    if let Some(pairs) = pairs_file(args) {
+        let dir = args.lfw_dir.clone().unwrap_or_default();
+        return Ok(Some(source(args, dir, pairs)));
+    }
+    let unused = match (&args.lfw_folds, args.allow_missing) {
+        (Some(_), _) => "--lfw-folds",
+        (None, true) => "--allow-missing",
+        (None, false) => return Ok(None),
+    };
+    Err(Failure::usage(format!(
+        "{unused}: there is no pairs file for it to act on; give --pairs, or drop the flag"
+    )))
+}
+
+/// The file named, or that of the images' folder.
+fn pairs_file(args: &EvaluateArgs) -> Option<PathBuf> {
+    let beside = || args.lfw_dir.as_ref().map(|dir| dir.join("pairs.txt"));
+    args.lfw_pairs.clone().or_else(beside)
 }
 
 fn source(args: &EvaluateArgs, dir: PathBuf, pairs: PathBuf) -> PairsSource {

@@ -20,8 +20,9 @@ struct Written<'a> {
 }
 
 pub(crate) fn run(args: &PairsArgs, output: Output) -> Result<(), Failure> {
-    let mut folder =
-        Folder::scan(&args.folder, &DecodeLimits::default()).map_err(TrainError::from)?;
+    // The limits are for decoding, and names are enough here.
+    let limits = DecodeLimits::default();
+    let mut folder = Folder::scan(&args.folder, &limits).map_err(TrainError::from)?;
     if let Some(spec) = &args.people {
         folder.keep(&people_list(spec).map_err(TrainError::from)?);
     }

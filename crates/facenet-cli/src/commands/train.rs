@@ -1,11 +1,15 @@
 //! `facenet train`.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
 
+use facenet_train::dataset::Recipe;
 use facenet_train::{
-    Outcome, ResumeOverrides, ResumeRequest, TrainConfig, TrainRequest, resume, saved_model, train,
+    Outcome, ResumeOverrides, ResumeRequest, SavedModel, TrainConfig, TrainRequest, UNSET, resume,
+    saved_model, train,
 };
+use serde_json::json;
 
 use crate::args::TrainArgs;
 use crate::failure::Failure;
@@ -28,8 +32,8 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
         };
         resume(&request, &mut console)
     } else {
-        let config = fresh_config(args, arguments)?;
-        announce(args, &config, output);
+        let config = fresh_config(args)?;
+        announce(args, &config, arguments, output);
         train(
             &TrainRequest {
                 config,
@@ -44,39 +48,67 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
 }
 
 /// The configuration of a new run; a pretrained model brings its own network and recipe.
-fn fresh_config(args: &TrainArgs, arguments: &[OsString]) -> Result<TrainConfig, Failure> {
+fn fresh_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     let mut config = train_config(args)?;
     let Some(dir) = config.pretrained_model.clone() else {
         return Ok(config);
     };
     let saved = saved_model(&dir)?;
-    let fixed = [
-        "model-def",
-        "image-size",
-        "embedding-size",
-        "recipe",
-        "centre-crop",
-        "resize",
-        "standardisation",
-    ];
-    let wanted = config.clone();
+    let wanted = config.recipe();
     config.take_model(&saved);
-    let differs = (wanted.model(), wanted.recipe()) != (config.model(), config.recipe());
-    let given: Vec<_> = explicit_flags(arguments)
-        .into_iter()
-        .filter(|flag| fixed.contains(&flag.as_str()))
-        .collect();
-    if differs && !given.is_empty() {
-        return Err(Failure::usage(format!(
-            "--{}: {} brings its own ({}, {} pixels, {} numbers); drop the flag",
-            given.join(", --"),
-            dir.display(),
-            config.model_def,
-            config.image_size,
-            config.embedding_size,
-        )));
+    let differing = differing(args, &wanted, &saved);
+    if differing.is_empty() {
+        return Ok(config);
     }
-    Ok(config)
+    Err(Failure::usage(format!(
+        "{}: {} brings its own ({}, {} pixels, {} numbers) and recipe {}; drop the flag",
+        differing.join(", "),
+        dir.display(),
+        config.model_def,
+        config.image_size,
+        config.embedding_size,
+        json!(saved.recipe),
+    )))
+}
+
+/// Flags given whose value is not the saved model's own.
+///
+/// - `wanted`: the recipe that the flags ask for
+fn differing(args: &TrainArgs, wanted: &Recipe, saved: &SavedModel) -> Vec<&'static str> {
+    let SavedModel { model, recipe } = saved;
+    let parts = &args.recipe;
+    let flags = [
+        (
+            "--model-def",
+            args.model_def.is_some_and(|own| own != model.architecture),
+        ),
+        (
+            "--image-size",
+            args.image_size.is_some_and(|own| own != model.image_size),
+        ),
+        (
+            "--embedding-size",
+            args.embedding_size
+                .is_some_and(|own| own != model.embedding_size),
+        ),
+        ("--recipe", parts.recipe.is_some() && wanted != recipe),
+        (
+            "--centre-crop",
+            parts.centre_crop.is_some() && parts.centre_crop != recipe.centre_crop,
+        ),
+        (
+            "--resize",
+            parts.resize.is_some() && parts.resize != recipe.resize,
+        ),
+        (
+            "--standardisation",
+            parts
+                .standardisation
+                .is_some_and(|own| own != recipe.standardisation),
+        ),
+    ];
+    let differing = flags.into_iter().filter(|(_, differs)| *differs);
+    differing.map(|(flag, _)| flag).collect()
 }
 
 /// What a resumed run may change; any other explicit flag is refused.
@@ -111,15 +143,42 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
 }
 
 /// Says what the demo preset is made of: nobody has typed it.
-fn announce(args: &TrainArgs, config: &TrainConfig, output: Output) {
+fn announce(args: &TrainArgs, config: &TrainConfig, arguments: &[OsString], output: Output) {
     if args.data_dir.is_some() {
         return;
     }
-    let mut text = String::from("No --data-dir: the demo, on synthetic identities, with\n");
+    let program = arguments.first().map(|name| name.to_string_lossy());
+    let program = quoted(program.as_deref().unwrap_or("facenet"));
+    output.remark(&format!(
+        "No --data-dir: the demo, on synthetic identities. Typed out it is\n{program} train{}",
+        spelled(config)
+    ));
+}
+
+/// The configuration as flags, to be pasted into a shell, and what it leaves unset.
+fn spelled(config: &TrainConfig) -> String {
+    let (mut flags, mut unset) = (vec![String::new()], Vec::new());
     for (name, value) in config.arguments() {
-        let _ = writeln!(text, "  --{} {value}", name.replace('_', "-"));
+        let name = name.replace('_', "-");
+        match value.as_str() {
+            UNSET => unset.push(name),
+            // A flag that may be bare takes its value after `=` only.
+            "true" | "false" => flags.push(format!("--{name}={value}")),
+            _ => flags.push(format!("--{name} {}", quoted(&value))),
+        }
     }
-    output.remark(text.trim_end());
+    let flags = flags.join(" \\\n  ");
+    format!("{flags}\nand without --{}", unset.join(", --"))
+}
+
+/// A value as a POSIX shell must see it to pass it on.
+fn quoted(value: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+@%~".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        value.into()
+    } else {
+        format!("'{}'", value.replace('\'', "'\\''")).into()
+    }
 }
 
 /// What a person wants to know at the end.
@@ -170,6 +229,58 @@ mod tests {
         };
         let found = overrides(&args, &arguments).expect("these four may change");
         assert_eq!(found, expected);
+    }
+
+    /// The arguments that a POSIX shell makes of `text`, which has quotes around whole words only.
+    fn words(text: &str) -> Vec<String> {
+        let text = text.replace("\\\n", " ");
+        let (mut words, mut rest) = (Vec::new(), text.trim());
+        while !rest.is_empty() {
+            let (quotes, end) = match rest.strip_prefix('\'') {
+                Some(inner) => (1, inner.find('\'').expect("a closing quote") + 1),
+                None => (0, rest.find(char::is_whitespace).unwrap_or(rest.len())),
+            };
+            words.push(rest[quotes..end].to_owned());
+            rest = rest[end + quotes..].trim_start();
+        }
+        words
+    }
+
+    #[track_caller]
+    fn check_comes_back(config: &TrainConfig) {
+        let text = spelled(config);
+        let (flags, unset) = text.split_once("\nand without ").expect("both parts");
+        assert!(unset.contains("--data-dir"), "{unset}");
+        let line = ["facenet", "train"].map(str::to_owned).into_iter();
+        let cli = Cli::try_parse_from(line.chain(words(flags))).expect(flags);
+        let Command::Train(args) = cli.command else {
+            panic!("expected train, found another")
+        };
+        assert_eq!(train_config(&args).expect("no files are named"), *config);
+    }
+
+    #[test]
+    fn the_demos_list_pastes_back() {
+        check_comes_back(&TrainConfig::demo());
+        check_comes_back(&TrainConfig {
+            models_base_dir: "my models".into(),
+            lfw_dir: Some("lfw".into()),
+            lfw_folds: Some(vec![9, 10]),
+            resize: Some(40),
+            margin: 0.3,
+            learning_rate: -1.0,
+            checkpoint_every: Some(5),
+            random_flip: false,
+            ..TrainConfig::demo()
+        });
+    }
+
+    #[test]
+    fn values_are_quoted_where_a_shell_would_cut_them() {
+        assert_eq!(quoted("a/b-1.5"), "a/b-1.5");
+        assert_eq!(quoted("my models"), "'my models'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        assert_eq!(quoted(""), "''");
     }
 
     #[test]

@@ -128,7 +128,8 @@ fn a_checkpoint_whose_data_set_has_changed() {
     fs::remove_dir_all(scratch.path("faces/synth_00011")).expect("synthetic");
     scratch.write(
         "faces/pairs.txt",
-        "1\nsynth_00000\t1\t2\nsynth_00000\t1\tsynth_00001\t1\n",
+        "2\t1\nsynth_00000\t1\t2\nsynth_00000\t1\tsynth_00001\t1\n\
+         synth_00001\t1\t2\nsynth_00000\t2\tsynth_00001\t2\n",
     );
     let parts = [
         "the data set has changed",

@@ -165,6 +165,51 @@ fn what_cannot_be_read_is_skipped_by_name_with_a_reason() {
 }
 
 #[test]
+fn a_folder_of_pictures_and_one_identitys_folder_will_do() {
+    let scratch = Scratch::with_run();
+    let embed = "embed --model run/model --output x.csv";
+    scratch
+        .run(&format!("{embed} faces/synth_00001 faces/synth_00000"))
+        .done();
+    let found = read_csv(&scratch, "x.csv");
+    assert_eq!(found.paths.len(), 8);
+    assert_eq!(found.paths[0], "faces/synth_00001/synth_00001_0001.png");
+    assert_eq!(found.paths[7], "faces/synth_00000/synth_00000_0004.png");
+    // Pictures beside identity folders come first; what is no picture is skipped by name.
+    scratch.copy("faces/synth_00002", "mixed/one");
+    let picture = bytes(&scratch, "faces/synth_00003/synth_00003_0001.png");
+    scratch.write("mixed/zoe.png", picture);
+    scratch.write("mixed/notes.txt", "no picture");
+    let run = scratch.run(&format!("{embed} mixed")).done();
+    let found = read_csv(&scratch, "x.csv");
+    assert_eq!(found.paths.len(), 5, "{run:#?}");
+    assert_eq!(found.paths[0], "mixed/zoe.png");
+    assert!(run.stderr.contains("skipped mixed/notes.txt: "), "{run:#?}");
+}
+
+#[test]
+fn images_beyond_the_limits_are_skipped_by_name() {
+    let scratch = Scratch::with_run();
+    let line = "embed faces --model run/model --output x.csv";
+    scratch.refuses(
+        &format!("{line} --max-image-side 31"),
+        DATA,
+        &["not one readable image"],
+    );
+    scratch
+        .run(&format!("{line} --max-image-side 32 --max-image-mib 1"))
+        .done();
+    // A 16-bit grey picture of 1024 x 512: 1 MiB as stored, 1.5 MiB as RGB.
+    let mut wide = b"P5 1024 512 65535\n".to_vec();
+    wide.resize(wide.len() + (1 << 20), 7);
+    scratch.write("faces/wide.pgm", wide);
+    let limited = scratch.run(&format!("{line} --max-image-mib 1")).done();
+    assert!(limited.stdout.contains(" 1 images skipped"), "{limited:#?}");
+    let raised = scratch.run(&format!("{line} --max-image-mib 2")).done();
+    assert!(raised.stdout.contains(" 0 images skipped"), "{raised:#?}");
+}
+
+#[test]
 fn what_cannot_serve_is_refused_and_an_older_file_stays() {
     let scratch = Scratch::with_run();
     scratch.write("x.csv", "older");
@@ -179,7 +224,7 @@ fn what_cannot_serve_is_refused_and_an_older_file_stays() {
     scratch.refuses(
         &format!("{line} x.csv run"),
         DATA,
-        &["run: no identity with an image found"],
+        &["run: no image found", "give JPEG"],
     );
     scratch.refuses(
         &format!("{line} x.parquet faces"),

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{DATA, Run, Scratch, USAGE};
+use crate::support::{DATA, RESOURCES, Run, Scratch, USAGE};
 
 /// Scores the run's model on the synthetic faces.
 const SCORE: &str = "evaluate --model run/model --lfw-dir faces --lfw-nrof-folds 2";
@@ -172,9 +172,6 @@ fn stored_embeddings_score_as_the_model_that_wrote_them() {
 fn stored_embeddings_that_do_not_serve_are_refused() {
     let scratch = Scratch::with_run();
     let line = "evaluate --lfw-nrof-folds 2 --embeddings";
-    scratch.run(
-        "embed faces/synth_00000 faces/synth_00001 --model run/model --output few.safetensors",
-    );
     scratch
         .run("embed faces --model run/model --output rows.safetensors")
         .done();
@@ -186,6 +183,18 @@ fn stored_embeddings_that_do_not_serve_are_refused() {
             "expected",
         ],
     );
+    scratch.refuses(
+        &format!("{line} gone.safetensors"),
+        DATA,
+        &["gone.safetensors: cannot be read", "`facenet embed` wrote"],
+    );
+    let bytes = fs::read(scratch.path("rows.safetensors")).expect("just written");
+    scratch.write("cut.safetensors", &bytes[..bytes.len() - 4]);
+    scratch.write("none.safetensors", "");
+    for name in ["cut.safetensors", "none.safetensors"] {
+        let parts = [name, "expected", "`facenet embed` wrote"];
+        scratch.refuses(&format!("{line} {name}"), DATA, &parts);
+    }
     scratch.refuses(
         &format!("{line} run/model/model.safetensors"),
         DATA,
@@ -214,4 +223,119 @@ fn stored_embeddings_that_do_not_serve_are_refused() {
     assert!(allowed["missing_pairs"].as_u64() >= Some(1), "{allowed}");
     let both = scratch.run("evaluate --embeddings rows.safetensors --model run/model");
     assert_eq!(both.code, USAGE, "{both:#?}");
+}
+
+#[test]
+fn flags_that_stored_embeddings_have_no_use_for_are_refused_by_name() {
+    let scratch = Scratch::with_run();
+    scratch
+        .run("embed faces --model run/model --output rows.safetensors")
+        .done();
+    let line = "evaluate --embeddings rows.safetensors";
+    for flag in [
+        "--use-flipped-images",
+        "--recipe reference",
+        "--centre-crop 20",
+        "--resize 32",
+        "--standardisation fixed",
+        "--allow-recipe-mismatch",
+        "--device cuda:7",
+        "--batch-size 3",
+        "--loader-threads 1",
+        "--max-image-side 9",
+        "--max-image-mib 9",
+    ] {
+        let name = flag.split(' ').next().expect("a flag");
+        let pairs = format!("{line} --pairs faces/pairs.txt {flag}");
+        scratch.refuses(
+            &pairs,
+            USAGE,
+            &["--embeddings", "cannot be used with", name],
+        );
+    }
+    for flag in ["--lfw-folds 1,2", "--allow-missing"] {
+        let name = flag.split(' ').next().expect("a flag");
+        scratch.refuses(&format!("{line} {flag}"), USAGE, &[name, "give --pairs"]);
+    }
+}
+
+#[test]
+fn without_a_number_the_folds_are_those_of_the_pairs_file() {
+    let scratch = Scratch::with_run();
+    let own = "evaluate --model run/model --lfw-dir faces --json";
+    let given = check(&scratch, "");
+    assert_eq!(scratch.run(own).done().stdout, given.stdout);
+    scratch
+        .run("embed faces --model run/model --output rows.safetensors")
+        .done();
+    // The pairs file beside the images serves stored embeddings too.
+    for pairs in ["--pairs faces/pairs.txt", "--lfw-dir faces"] {
+        let stored = format!("evaluate --embeddings rows.safetensors --json {pairs}");
+        assert_eq!(scratch.run(&stored).done().stdout, given.stdout, "{pairs}");
+    }
+    // A file without folds is cut into the reference's ten.
+    let pairs = scratch.read("faces/pairs.txt");
+    let lines: Vec<_> = pairs.lines().skip(1).collect();
+    let (same, different): (Vec<&str>, Vec<&str>) = lines
+        .into_iter()
+        .partition(|line| line.split('\t').count() == 3);
+    let text = format!("12\n{}\n{}\n", same.join("\n"), different.join("\n"));
+    scratch.write("dev.txt", text);
+    let run = scratch.run(&format!("{own} --pairs dev.txt")).done();
+    assert_eq!(run.json()["accuracy"].as_array().map(Vec::len), Some(10));
+    assert!(
+        !run.stderr.contains("warning"),
+        "both kinds in each: {run:#?}"
+    );
+}
+
+#[test]
+fn folds_of_one_kind_are_scored_with_a_warning() {
+    let scratch = Scratch::with_run();
+    scratch
+        .run("embed faces --model run/model --output rows.safetensors")
+        .done();
+    for line in [
+        "evaluate --model run/model --lfw-dir faces",
+        "evaluate --embeddings rows.safetensors --lfw-dir faces",
+    ] {
+        // 24 pairs, by six same and six different: blocks of three and two have one kind.
+        let run = scratch
+            .run(&format!("{line} --lfw-nrof-folds 10 --quiet"))
+            .done();
+        let warning = "warning: faces/pairs.txt: 10 of the folds scored hold same pairs only";
+        assert!(run.stderr.starts_with(warning), "{run:#?}");
+        assert!(run.stderr.contains("--lfw-nrof-folds"), "{run:#?}");
+        let run = scratch.run(&format!("{line} --lfw-nrof-folds 2")).done();
+        assert!(!run.stderr.contains("warning"), "{run:#?}");
+    }
+}
+
+#[test]
+fn images_beyond_the_limits_are_not_scored() {
+    let scratch = Scratch::with_run();
+    scratch.refuses(
+        &format!("{SCORE} --max-image-side 31"),
+        DATA,
+        &["image is 32x32", "at most 31 a side"],
+    );
+    check(&scratch, "--max-image-side 32 --max-image-mib 1");
+    for wrong in ["--max-image-side 0", "--max-image-mib 0"] {
+        assert_eq!(scratch.run(&format!("{SCORE} {wrong}")).code, USAGE);
+    }
+    check(
+        &scratch,
+        "--max-image-side 4294967295 --max-image-mib 1073741824",
+    );
+}
+
+#[cfg(not(feature = "cuda"))]
+#[test]
+fn a_device_that_is_not_there_is_a_resource() {
+    let scratch = Scratch::with_run();
+    scratch.refuses(
+        &format!("{SCORE} --device cuda:0"),
+        RESOURCES,
+        &["--device: cuda:0 is not in this build", "--features cuda"],
+    );
 }

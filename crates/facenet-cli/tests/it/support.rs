@@ -31,6 +31,15 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    fn of(command: &mut Command) -> Self {
+        let output = command.output().expect("it starts");
+        Self {
+            code: output.status.code().expect("no signal ended it"),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
+
     /// The object on the last line of stdout.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
@@ -134,12 +143,14 @@ impl Scratch {
 
     /// Runs `facenet` with these words.
     pub(crate) fn run_words<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Run {
-        let output = self.command().args(words).output().expect("it starts");
-        Run {
-            code: output.status.code().expect("no signal ended it"),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        Run::of(self.command().args(words))
+    }
+
+    /// Runs `facenet` with the words of `line`, and this folder as the home folder.
+    pub(crate) fn run_at_home(&self, line: &str) -> Run {
+        let mut command = self.command();
+        command.env("HOME", self.0.path());
+        Run::of(command.args(line.split_whitespace()))
     }
 
     /// The program, to be run in this folder.

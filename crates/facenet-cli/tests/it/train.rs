@@ -138,6 +138,10 @@ fn the_demo_says_the_settings_that_nobody_typed() {
     let run = scratch.run(&format!("train {line}")).done();
     for part in [
         "No --data-dir: the demo",
+        " train \\\n  --adam-epsilon 0.001 \\\n",
+        "--random-flip=true",
+        "and without --centre-crop, --checkpoint-every, --data-dir",
+        "--margin 0.2 ",
         "--seed 666",
         "--batch-size 6",
         "--optimizer ADAM",
@@ -147,6 +151,55 @@ fn the_demo_says_the_settings_that_nobody_typed() {
     assert!(run.stdout.contains("Accuracy: "), "{run:#?}");
     let quiet = scratch.run(&format!("train --quiet {line}")).done();
     assert_eq!(quiet.stderr, "");
+}
+
+#[test]
+fn a_margin_is_written_as_it_was_typed() {
+    let scratch = Scratch::with_faces();
+    let object = train(&scratch, "--data-dir faces --margin 0.3");
+    let arguments = file_of(&scratch, &object, "log_dir", "arguments.txt");
+    assert!(
+        arguments.lines().any(|line| line == "margin: 0.3"),
+        "{arguments}"
+    );
+    let card = file_of(&scratch, &object, "model_dir", "README.md");
+    assert!(card.contains("| margin | 0.3 |"), "{card}");
+    let config = file_of(&scratch, &object, "model_dir", "config.json");
+    let config: Value = serde_json::from_str(&config).expect("JSON");
+    assert_eq!(config["training"]["margin"], 0.3, "{config}");
+}
+
+#[test]
+fn a_tilde_is_the_home_folder_in_lists_and_recipes() {
+    let scratch = Scratch::with_faces();
+    let people: Vec<_> = (0..6).map(|number| format!("synth_{number:05}")).collect();
+    scratch.write("six.txt", people.join("\n"));
+    scratch.write("one.txt", "synth_00000\n");
+    scratch.write("own.toml", "resize = 32\nstandardisation = \"fixed\"\n");
+    let flags = tiny(
+        "--data-dir ~/faces --train-people ~/six.txt --exclude-people ~/one.txt \
+         --recipe ~/own.toml",
+    );
+    let run = scratch.run_at_home(&format!("train --json {flags}")).done();
+    let found = progress(&scratch, &run.json());
+    assert!(found.contains("5 identities, 20 images"), "{found}");
+    let line = "pairs ~/faces --folds 2 --pairs-per-fold 6 --people ~/six.txt --output ~/p.txt";
+    let run = scratch.run_at_home(&format!("{line} --json")).done();
+    assert_eq!(run.json()["people"], 6, "{run:#?}");
+}
+
+#[test]
+fn without_a_number_the_folds_are_those_of_the_pairs_file() {
+    let scratch = Scratch::with_faces();
+    let scored = "--data-dir faces --lfw-dir faces";
+    let own = train(&scratch, scored);
+    let two = train(&scratch, &format!("{scored} --lfw-nrof-folds 2"));
+    for key in ["accuracy_before", "accuracy_after", "val", "far"] {
+        assert_eq!(own[key], two[key], "{key}: {own} {two}");
+    }
+    let line = tiny(&format!("{scored} --lfw-nrof-folds 10"));
+    let run = scratch.run(&format!("train --quiet {line}")).done();
+    assert!(run.stderr.contains("hold same pairs only"), "{run:#?}");
 }
 
 #[test]
@@ -250,6 +303,28 @@ fn a_finished_run_goes_on_for_more_epochs() {
         weights(&resumed) == weights(&fresh),
         "as if it had never stopped"
     );
+}
+
+#[test]
+fn a_pretrained_models_own_values_may_be_said_again_and_others_are_refused_by_name() {
+    let scratch = Scratch::with_run();
+    let line = "train --data-dir faces --pretrained-model run/model --batch-size 6 \
+        --people-per-batch 4 --images-per-person 3 --epoch-size 1 --max-nrof-epochs 1 \
+        --models-base-dir models --logs-base-dir logs";
+    let same = "--image-size 32 --embedding-size 16 --model-def models.mobilefacenet \
+        --standardisation per-image";
+    scratch.refuses(
+        &format!("{line} {same} --resize 40"),
+        USAGE,
+        &["--resize: run/model brings its own (mobilefacenet, 32 pixels, 16 numbers"],
+    );
+    scratch.refuses(
+        &format!("{line} --image-size 48 --embedding-size 16 --recipe facenet-fixed-160"),
+        USAGE,
+        &["--image-size, --recipe: run/model brings its own"],
+    );
+    scratch.run(&format!("{line} {same}")).done();
+    scratch.run(&format!("{line} --recipe reference")).done();
 }
 
 #[test]

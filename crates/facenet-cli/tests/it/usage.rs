@@ -1,6 +1,6 @@
 //! Help, completions, the exit codes of training, command lines of the reference.
 
-use crate::support::{DIVERGED, Scratch, USAGE, tiny};
+use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
 const COMMANDS: [&str; 6] = [
     "train",
@@ -65,6 +65,31 @@ fn an_unknown_flag_or_command_is_usage() {
 }
 
 #[test]
+fn an_object_says_all_that_was_found_wrong() {
+    let scratch = Scratch::new();
+    let error = |line: &str| {
+        let run = scratch.run(line);
+        assert_eq!(run.code, USAGE, "{run:#?}");
+        run.json()["error"].as_str().expect("text").to_owned()
+    };
+    let missing = error("embed --json");
+    for part in [
+        "required",
+        "--model <MODEL>",
+        "--output <OUTPUT>",
+        "<IMAGES>",
+    ] {
+        assert!(missing.contains(part), "lacks {part:?}: {missing}");
+    }
+    assert!(!missing.contains("Usage:"), "{missing}");
+    let choice = error("evaluate --model m --use-flipped-images=both --json");
+    assert!(
+        choice.contains("[possible values: concat, sum]"),
+        "{choice}"
+    );
+}
+
+#[test]
 fn completions_name_the_commands_in_every_shell() {
     let scratch = Scratch::new();
     for shell in ["bash", "zsh", "fish"] {
@@ -117,6 +142,42 @@ fn a_run_that_starves_says_so_after_the_rounds_it_was_given() {
             "raise --margin",
         ],
     );
+}
+
+#[test]
+fn numbers_below_zero_are_refused_as_values() {
+    let scratch = Scratch::with_faces();
+    for flag in [
+        "--margin",
+        "--weight-decay",
+        "--keep-probability",
+        "--bn-momentum",
+        "--adam-epsilon",
+        "--moving-average-decay",
+        "--learning-rate-decay-factor",
+        "--gpu-memory-fraction",
+        "--max-bad-share",
+    ] {
+        let found = format!("{flag}: found -1, expected");
+        check_train(
+            &scratch,
+            &format!("--data-dir faces {flag} -1"),
+            USAGE,
+            &[&found],
+        );
+    }
+    let run = scratch.run("evaluate --model m --lfw-dir faces --far-target -1");
+    assert!(!run.stderr.contains("unexpected argument"), "{run:#?}");
+}
+
+#[test]
+fn an_unknown_optimizer_is_told_once() {
+    let run = Scratch::new().run("train --optimizer SGD --json");
+    assert_eq!(run.code, USAGE, "{run:#?}");
+    let error = run.error();
+    assert_eq!(error.matches("--optimizer").count(), 1, "{error}");
+    assert!(error.contains("expected one of ADAGRAD"), "{error}");
+    assert_eq!(run.json()["error"], error);
 }
 
 #[test]

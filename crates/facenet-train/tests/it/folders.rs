@@ -117,7 +117,7 @@ fn trained(scratch: &Scratch) -> (Outcome, Told, PairsSource) {
     let (outcome, told) = listen(TrainConfig {
         lfw_dir: Some(pairs.dir.clone()),
         lfw_pairs: pairs.pairs.clone(),
-        lfw_nrof_folds: 2,
+        lfw_nrof_folds: Some(2),
         ..config(scratch)
     });
     (outcome.expect("it trains"), told, pairs)
@@ -125,7 +125,7 @@ fn trained(scratch: &Scratch) -> (Outcome, Told, PairsSource) {
 
 fn protocol() -> Protocol {
     Protocol {
-        nrof_folds: 2,
+        nrof_folds: Some(2),
         ..Protocol::default()
     }
 }
@@ -165,7 +165,8 @@ fn stored_embeddings_score_as_the_model_that_made_them() {
     assert_eq!((embedded.paths.len(), embedded.skipped.len()), (120, 0));
     let file = scratch.path("people.safetensors");
     write(&file, Format::Safetensors, &embedded).expect("writable");
-    let found = evaluate_embeddings(&file, Some(&pairs), &protocol()).expect("120 rows");
+    let found =
+        evaluate_embeddings(&file, Some(&pairs), &protocol(), &mut Silent).expect("120 rows");
     assert_eq!(found, expected);
 }
 

@@ -63,7 +63,7 @@ fn config(scratch: &Scratch, faces: PathBuf) -> TrainConfig {
         learning_rate_decay_factor: 0.2,
         lfw_dir: Some(faces),
         lfw_pairs: unseen_pairs(scratch),
-        lfw_nrof_folds: 5,
+        lfw_nrof_folds: Some(5),
         loader_threads: 2,
         logs_base_dir: scratch.path("logs"),
         models_base_dir: scratch.path("models"),

@@ -113,7 +113,7 @@ impl Scratch {
     pub(crate) fn scored_config(&self) -> TrainConfig {
         TrainConfig {
             synthetic_test_identities: 8,
-            lfw_nrof_folds: 2,
+            lfw_nrof_folds: Some(2),
             ..self.config()
         }
     }
