@@ -9,6 +9,7 @@ mod evaluate;
 mod extremes;
 mod golden;
 mod hostile;
+mod mine;
 mod support;
 mod train;
 mod usage;
