@@ -22,6 +22,19 @@ pub(crate) struct Bracket {
 }
 
 impl Admission {
+    /// Relative width kept around a bound, for the kernels.
+    pub(crate) const ALLOWANCE: f64 = F64_ALLOWANCE;
+
+    /// The margin, in squared L2.
+    pub(crate) fn margin(self) -> f64 {
+        self.margin
+    }
+
+    /// Whether `d_ap < d_an` is asked for.
+    pub(crate) fn is_semi_hard(self) -> bool {
+        self.semi_hard
+    }
+
     /// `semi-hard` asks for `d_ap < d_an` too; every other rule for the margin only.
     pub(crate) fn new(rule: Rule, margin: f32) -> Self {
         Self {

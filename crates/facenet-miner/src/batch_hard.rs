@@ -48,6 +48,9 @@ pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
 }
 
 fn each_hardest(problem: &Problem<'_>, mut consume: impl FnMut(usize, Hardest)) {
+    if let Some(device) = problem.session() {
+        return device.each_hardest(problem, &mut consume);
+    }
     let neighbour = |(row, sq_l2): (u32, f64)| Neighbour {
         index: problem.original(row as usize),
         sq_l2,

@@ -38,6 +38,22 @@ pub enum NegativeChoice {
     Closest,
 }
 
+/// What mines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MineDevice {
+    /// The threads of the current rayon pool.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU; the CPU where there is none, with [`Miner::fallback`] to say why.
+    ///
+    /// [`Miner::fallback`]: crate::Miner::fallback
+    Cuda {
+        /// Number of the GPU, from 0.
+        ordinal: usize,
+    },
+}
+
 /// The rule and its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -52,6 +68,8 @@ pub struct MinerConfig {
     pub only_violating: bool,
     /// Most triplets that [`Miner::mine`](crate::Miner::mine) collects.
     pub max_triplets: usize,
+    /// What mines; the triplets are the same.
+    pub device: MineDevice,
 }
 
 impl Default for MinerConfig {
@@ -62,6 +80,7 @@ impl Default for MinerConfig {
             negative: NegativeChoice::Random,
             only_violating: false,
             max_triplets: DEFAULT_MAX_TRIPLETS,
+            device: MineDevice::Cpu,
         }
     }
 }
@@ -105,6 +124,35 @@ impl NegativeChoice {
             Self::Random => "random",
             Self::Closest => "closest",
         }
+    }
+}
+
+impl fmt::Display for MineDevice {
+    /// `cpu` or `cuda:N`, as on a command line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.pad("cpu"),
+            Self::Cuda { ordinal } => f.pad(&format!("cuda:{ordinal}")),
+        }
+    }
+}
+
+impl FromStr for MineDevice {
+    type Err = MineError;
+
+    /// `cpu`, `cuda` (the first GPU) or `cuda:N`.
+    fn from_str(name: &str) -> Result<Self, MineError> {
+        let ordinal = |digits: &str| digits.parse().ok().map(|ordinal| Self::Cuda { ordinal });
+        let device = match name.split_once(':').unwrap_or((name, "0")) {
+            ("cpu", "0") if name == "cpu" => Some(Self::Cpu),
+            ("cuda", digits) => ordinal(digits),
+            _ => None,
+        };
+        device.ok_or_else(|| MineError::UnknownName {
+            what: "device",
+            found: name.to_owned(),
+            expected: "cpu, cuda, cuda:N".to_owned(),
+        })
     }
 }
 
@@ -172,6 +220,23 @@ mod tests {
                 serde_json::to_string(&choice).expect("json"),
                 format!("\"{choice}\"")
             );
+        }
+    }
+
+    #[test]
+    fn devices_go_back_and_forth() {
+        for device in [MineDevice::Cpu, MineDevice::Cuda { ordinal: 3 }] {
+            assert_eq!(device.to_string().parse(), Ok(device));
+            let json = serde_json::to_string(&device).expect("json");
+            assert_eq!(
+                serde_json::from_str::<MineDevice>(&json).expect("its own"),
+                device
+            );
+        }
+        assert_eq!("cuda".parse(), Ok(MineDevice::Cuda { ordinal: 0 }));
+        for name in ["gpu", "cpu:0", "cuda:", "cuda:x", "CPU"] {
+            let error = name.parse::<MineDevice>().expect_err(name);
+            assert!(error.to_string().contains("cpu, cuda, cuda:N"), "{error}");
         }
     }
 

@@ -53,6 +53,12 @@ pub enum MineError {
         /// The limit of the configuration.
         max_triplets: usize,
     },
+    /// The device refused; the CPU gives the same triplets.
+    #[error("miner: the device failed ({what}); free its memory, or mine on the CPU")]
+    Device {
+        /// What it said.
+        what: String,
+    },
     /// A rule or a choice of negative has no such name.
     #[error("miner: no {what} is named {found:?}; expected one of {expected}")]
     UnknownName {
@@ -63,4 +69,13 @@ pub enum MineError {
         /// The names that exist.
         expected: String,
     },
+}
+
+impl MineError {
+    /// A failure of the device.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn device(what: impl ToString) -> Self {
+        let what = what.to_string();
+        Self::Device { what }
+    }
 }

@@ -1,9 +1,12 @@
 //! The entry points.
 
+use std::sync::Arc;
+
+use crate::device::{Device, Engine};
 use crate::problem::Problem;
 use crate::{
-    Draw, Embeddings, Hardest, MineError, Mined, MinerConfig, Pair, Rule, Statistics, Triplet,
-    batch_all, batch_hard, pair_rules,
+    Draw, Embeddings, Hardest, MineDevice, MineError, Mined, MinerConfig, Pair, Rule, Statistics,
+    Triplet, batch_all, batch_hard, pair_rules,
 };
 
 /// Mines triplets by one rule.
@@ -15,16 +18,80 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Miner {
     config: MinerConfig,
+    /// What mines, unless it is the CPU.
+    engine: Option<Arc<dyn Engine>>,
+    #[cfg(feature = "cuda")]
+    cuda: Option<Arc<crate::CudaDevice>>,
+    fallback: Option<String>,
 }
 
 impl Miner {
-    /// Checks the configuration once.
+    /// Checks the configuration once, and opens the device that it names.
+    ///
+    /// Where that is a GPU and there is none (or no driver, no NVRTC, no feature `cuda`), the CPU
+    /// mines, with the same triplets, and [`Miner::fallback`] says why.
     ///
     /// # Errors
     /// [`MineError::Margin`] unless the margin is positive and finite.
     pub fn new(config: MinerConfig) -> Result<Self, MineError> {
         config.validate()?;
-        Ok(Self { config })
+        let mut miner = Self {
+            config,
+            engine: None,
+            #[cfg(feature = "cuda")]
+            cuda: None,
+            fallback: None,
+        };
+        if let MineDevice::Cuda { ordinal } = config.device {
+            let opened = miner.open_cuda(ordinal);
+            let why = |why| format!("miner: no cuda:{ordinal} ({why}); mining on the CPU");
+            miner.fallback = opened.err().map(why);
+        }
+        Ok(miner)
+    }
+
+    /// Why the CPU mines although the configuration names a GPU: one line. `None` where what
+    /// the configuration names does mine.
+    pub fn fallback(&self) -> Option<&str> {
+        self.fallback.as_deref()
+    }
+
+    /// A miner on a device of the caller's.
+    ///
+    /// # Errors
+    /// [`MineError::Margin`] unless the margin is positive and finite.
+    #[doc(hidden)]
+    pub fn with_device(
+        config: MinerConfig,
+        device: impl Device + 'static,
+    ) -> Result<Self, MineError> {
+        let cpu = MinerConfig {
+            device: MineDevice::Cpu,
+            ..config
+        };
+        let engine: Arc<dyn Engine> = Arc::new(device);
+        Ok(Self {
+            config,
+            engine: Some(engine),
+            ..Self::new(cpu)?
+        })
+    }
+
+    #[cfg(feature = "cuda")]
+    fn open_cuda(&mut self, ordinal: usize) -> Result<(), String> {
+        let cuda = Arc::new(crate::CudaDevice::open(ordinal)?);
+        self.engine = Some(Arc::clone(&cuda) as Arc<dyn Engine>);
+        self.cuda = Some(cuda);
+        Ok(())
+    }
+
+    #[cfg(not(feature = "cuda"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "the signature is that of the build with CUDA"
+    )]
+    fn open_cuda(&mut self, _ordinal: usize) -> Result<(), String> {
+        Err("this build is without the feature cuda".to_owned())
     }
 
     /// The configuration that triplets are mined by.
@@ -52,21 +119,7 @@ impl Miner {
         draw: Draw,
     ) -> Result<Mined, MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        let max_triplets = self.config.max_triplets;
-        if self.config.rule == Rule::BatchAll {
-            within_limit(batch_all::count(&problem, &self.config), max_triplets)?;
-        }
-        let mut triplets = Vec::new();
-        let statistics = self.visit_problem(&problem, draw, &mut |triplet| {
-            if triplets.len() < max_triplets {
-                triplets.push(triplet);
-            }
-        });
-        within_limit(statistics.triplets, max_triplets)?;
-        Ok(Mined {
-            triplets,
-            statistics,
-        })
+        self.mine_problem(self.engine.as_deref(), problem, draw)
     }
 
     /// Mines without collecting: `visitor` sees the triplets of [`Miner::mine`] in the same
@@ -82,7 +135,9 @@ impl Miner {
         visitor: &mut dyn FnMut(Triplet),
     ) -> Result<Statistics, MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        Ok(self.visit_problem(&problem, draw, visitor))
+        on(self.engine.as_deref(), problem, |problem| {
+            self.visit_problem(problem, draw, visitor)
+        })
     }
 
     /// Shows every pair with the list that a pair rule draws from: its admissible negatives,
@@ -100,8 +155,9 @@ impl Miner {
         visitor: &mut dyn FnMut(Pair, &[u32]),
     ) -> Result<(), MineError> {
         let problem = Problem::new(embeddings, labels)?;
-        batch_all::visit_admissible(&problem, &self.config, visitor);
-        Ok(())
+        on(self.engine.as_deref(), problem, |problem| {
+            batch_all::visit_admissible(problem, &self.config, visitor);
+        })
     }
 
     /// The farthest positive and the nearest negative of every row, `[n]`, whatever the rule.
@@ -113,7 +169,42 @@ impl Miner {
         embeddings: Embeddings<'_>,
         labels: &[u32],
     ) -> Result<Vec<Hardest>, MineError> {
-        Ok(batch_hard::hardest(&Problem::new(embeddings, labels)?))
+        let problem = Problem::new(embeddings, labels)?;
+        on(self.engine.as_deref(), problem, batch_hard::hardest)
+    }
+
+    /// The device that a configuration with a GPU has opened.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn cuda(&self) -> Option<&crate::CudaDevice> {
+        self.cuda.as_deref()
+    }
+
+    /// [`Miner::mine`] on any engine, the CPU without one.
+    pub(crate) fn mine_problem(
+        &self,
+        engine: Option<&dyn Engine>,
+        problem: Problem<'_>,
+        draw: Draw,
+    ) -> Result<Mined, MineError> {
+        on(engine, problem, |problem| self.collect(problem, draw))?
+    }
+
+    fn collect(&self, problem: &Problem<'_>, draw: Draw) -> Result<Mined, MineError> {
+        let max_triplets = self.config.max_triplets;
+        if self.config.rule == Rule::BatchAll {
+            within_limit(batch_all::count(problem, &self.config), max_triplets)?;
+        }
+        let mut triplets = Vec::new();
+        let statistics = self.visit_problem(problem, draw, &mut |triplet| {
+            if triplets.len() < max_triplets {
+                triplets.push(triplet);
+            }
+        });
+        within_limit(statistics.triplets, max_triplets)?;
+        Ok(Mined {
+            triplets,
+            statistics,
+        })
     }
 
     fn visit_problem(
@@ -130,6 +221,21 @@ impl Miner {
         };
         tally.finish(problem, draw)
     }
+}
+
+/// Works on a problem that the engine has been given. A failure of the device comes first.
+fn on<T>(
+    engine: Option<&dyn Engine>,
+    problem: Problem<'_>,
+    work: impl FnOnce(&Problem<'_>) -> T,
+) -> Result<T, MineError> {
+    let Some(engine) = engine else {
+        return Ok(work(&problem));
+    };
+    let session = engine.session(&problem)?;
+    let value = work(&problem.on(&*session));
+    session.finish()?;
+    Ok(value)
 }
 
 fn within_limit(count: u64, max_triplets: usize) -> Result<(), MineError> {

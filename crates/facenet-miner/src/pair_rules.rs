@@ -22,6 +22,9 @@ pub(crate) fn visit(
     draw: Draw,
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
+    if let (Some(device), NegativeChoice::Random) = (problem.session(), config.negative) {
+        return device.draw_negatives(problem, config, draw, visitor);
+    }
     let admission = Admission::new(config.rule, config.margin);
     let rng = draw.pairs();
     let first_pairs = first_pairs(problem);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::device::Session;
 use crate::slack::Slack;
 use crate::{Embeddings, MineError, sq_l2};
 
@@ -23,6 +24,8 @@ pub(crate) struct Problem<'a> {
     /// Squared norm of each row, summed in f64, rounded once.
     sq_norms: Vec<f32>,
     slack: Slack,
+    /// The device that gives distances and runs the rules that it can; `None` for the CPU.
+    session: Option<&'a dyn Session>,
 }
 
 impl<'a> Problem<'a> {
@@ -62,7 +65,24 @@ impl<'a> Problem<'a> {
             places,
             sq_norms,
             slack,
+            session: None,
         })
+    }
+
+    /// The same problem, on a device that has been given it.
+    pub(crate) fn on<'b>(self, session: &'b dyn Session) -> Problem<'b>
+    where
+        'a: 'b,
+    {
+        Problem {
+            session: Some(session),
+            ..self
+        }
+    }
+
+    /// The device, unless it is the CPU.
+    pub(crate) fn session(&self) -> Option<&dyn Session> {
+        self.session
     }
 
     /// Number of finite rows.

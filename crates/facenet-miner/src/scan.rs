@@ -75,6 +75,9 @@ fn strips(n: usize) -> Vec<Range<usize>> {
 
 /// Distances of `rows` to all rows, `[rows.len(), n]`, each within the problem's slack.
 fn fill(problem: &Problem<'_>, rows: Range<usize>, strip: &mut [f32]) {
+    if let Some(device) = problem.session() {
+        return device.fill(rows, strip);
+    }
     let n = problem.len();
     if !problem.slack().is_finite() {
         strip.fill(0.0); // any value is within an infinite slack, but no NaN

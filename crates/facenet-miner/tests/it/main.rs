@@ -1,6 +1,11 @@
 //! Integration tests of the miner: golden cases, and properties against a naive f64 oracle.
 
+mod device;
 mod golden;
+mod kernels;
 mod mt19937;
+#[cfg(feature = "cuda")]
+mod nvrtc;
 mod oracle;
 mod properties;
+mod shim;

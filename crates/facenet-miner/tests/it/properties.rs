@@ -34,7 +34,7 @@ fn arb_margin() -> impl Strategy<Value = f32> {
 }
 
 /// Batches with any labels; one in four has rows with a NaN or an infinity.
-fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
+pub(crate) fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
     let sizes = (
         0..max_rows,
         prop_oneof![1usize..6, 7usize..20, Just(33usize)],
@@ -57,7 +57,7 @@ fn arb_batch(max_rows: usize) -> impl Strategy<Value = Batch> {
     })
 }
 
-fn arb_config() -> impl Strategy<Value = MinerConfig> {
+pub(crate) fn arb_config() -> impl Strategy<Value = MinerConfig> {
     let rule = prop::sample::select(Rule::ALL.to_vec());
     let negative = prop::sample::select(NegativeChoice::ALL.to_vec());
     (rule, negative, any::<bool>(), arb_margin()).prop_map(
@@ -71,7 +71,7 @@ fn arb_config() -> impl Strategy<Value = MinerConfig> {
     )
 }
 
-fn arb_draw() -> impl Strategy<Value = Draw> {
+pub(crate) fn arb_draw() -> impl Strategy<Value = Draw> {
     any::<[u64; 3]>().prop_map(|[seed, epoch, step]| Draw { seed, epoch, step })
 }
 
