@@ -62,17 +62,31 @@ __device__ __forceinline__ bool is_admissible(const Rows &rows, const Rule &rule
     return (!rule.semi_hard || pair.d_ap < d_an) && __dsub_rn(d_an, pair.d_ap) < rule.margin;
 }
 
+// How many of COLS distances lie in `certain` and in `possible`; without the lower bounds, below
+// which no distance lies, where the rule has none.
+template <bool SEMI_HARD>
+__device__ __forceinline__ void count_spans(const Bracket &bracket, const float *distances,
+                                            unsigned int &n_certain, unsigned int &n_possible) {
+    for (unsigned int j = 0; j < COLS; j += 4) {
+        const float4 four = *reinterpret_cast<const float4 *>(distances + j);
+        const float x[4] = {four.x, four.y, four.z, four.w};
+#pragma unroll
+        for (int l = 0; l < 4; ++l) {
+            n_certain += SEMI_HARD ? is_certain(bracket, x[l]) : x[l] < bracket.certain_below;
+            n_possible += SEMI_HARD ? is_possible(bracket, x[l]) : x[l] < bracket.possible_below;
+        }
+    }
+}
+
 // How many of the COLS rows from first_row on, at these f32 distances, the pair admits.
 __device__ __forceinline__ unsigned int count_row(const Rows &rows, const Rule &rule,
                                                   const Pair &pair, const float *distances,
                                                   unsigned int first_row) {
     unsigned int n_certain = 0, n_possible = 0;
-    for (unsigned int j = 0; j < COLS; j += 4) {
-        const float4 x = *reinterpret_cast<const float4 *>(distances + j);
-        n_certain += is_certain(pair.bracket, x.x) + is_certain(pair.bracket, x.y) +
-                     is_certain(pair.bracket, x.z) + is_certain(pair.bracket, x.w);
-        n_possible += is_possible(pair.bracket, x.x) + is_possible(pair.bracket, x.y) +
-                      is_possible(pair.bracket, x.z) + is_possible(pair.bracket, x.w);
+    if (rule.semi_hard) {
+        count_spans<true>(pair.bracket, distances, n_certain, n_possible);
+    } else {
+        count_spans<false>(pair.bracket, distances, n_certain, n_possible);
     }
     if (n_certain == n_possible) return n_certain;
     unsigned int count = 0;

@@ -13,8 +13,8 @@ use std::sync::Arc;
 pub use cudarc;
 use cudarc::driver::sys::CUdevice_attribute_enum::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaSlice, CudaStream, CudaView, LaunchArgs, LaunchConfig,
-    PushKernelArg,
+    CudaContext, CudaFunction, CudaSlice, CudaStream, CudaView, DriverError, LaunchArgs,
+    LaunchConfig, PushKernelArg,
 };
 use cudarc::nvrtc::{CompileError, CompileOptions, Ptx, compile_ptx_with_opts};
 use rayon::prelude::*;
@@ -103,33 +103,35 @@ impl CudaDevice {
     /// One line that says what is missing: the driver, NVRTC, or a device that works.
     pub fn open(ordinal: usize) -> Result<Self, String> {
         find_libraries()?;
-        let context = CudaContext::new(ordinal).map_err(|error| error.to_string())?;
-        let opened = Self::in_context(&context);
-        opened.map_err(|error| error.to_string())
-    }
-
-    fn in_context(context: &Arc<CudaContext>) -> Result<Self, MineError> {
-        let capability = context.compute_capability().map_err(MineError::device)?;
+        let context = CudaContext::new(ordinal).map_err(said)?;
+        let capability = context.compute_capability().map_err(said)?;
         let multiprocessors = context
             .attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
-            .map_err(MineError::device)?;
-        let programs: Result<Vec<Ptx>, MineError> = Kernel::ALL
+            .map_err(said)?;
+        let programs: Result<Vec<Ptx>, CompileError> = Kernel::ALL
             .par_iter()
             .map(|&kernel| compile_for(kernel, capability))
             .collect();
         let function = |(kernel, ptx): (Kernel, Ptx)| {
-            let module = context.load_module(ptx).map_err(MineError::device)?;
-            module
-                .load_function(kernel.name())
-                .map_err(MineError::device)
+            let module = context.load_module(ptx)?;
+            module.load_function(kernel.name())
         };
-        let functions = Kernel::ALL.into_iter().zip(programs?).map(function);
+        let programs = programs.map_err(said)?.into_iter();
+        let functions = Kernel::ALL.into_iter().zip(programs).map(function);
         Ok(Self {
-            stream: context.new_stream().map_err(MineError::device)?,
-            functions: functions.collect::<Result<_, _>>()?,
+            stream: context.new_stream().map_err(said)?,
+            functions: functions
+                .collect::<Result<_, DriverError>>()
+                .map_err(said)?,
             blocks: BLOCKS_PER_MULTIPROCESSOR * multiprocessors.unsigned_abs(),
         })
     }
+}
+
+/// An error in its own words, for `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn said(error: impl ToString) -> String {
+    error.to_string()
 }
 
 /// Compiles a kernel's program to PTX; `arch` is as `compute_90`. Needs NVRTC, no driver.
@@ -144,7 +146,7 @@ pub fn compile(kernel: Kernel, arch: &str) -> Result<String, String> {
 
 /// For the device's own architecture, or for the next that NVRTC knows: the driver translates
 /// PTX forward.
-fn compile_for(kernel: Kernel, (major, minor): (i32, i32)) -> Result<Ptx, MineError> {
+fn compile_for(kernel: Kernel, (major, minor): (i32, i32)) -> Result<Ptx, CompileError> {
     let own = format!("compute_{major}{minor}");
     let number = |arch: &str| arch.trim_start_matches("compute_").parse::<i32>().ok();
     let older = KNOWN_ARCHITECTURES
@@ -157,7 +159,7 @@ fn compile_for(kernel: Kernel, (major, minor): (i32, i32)) -> Result<Ptx, MineEr
     older
         .map(|arch| compile_ptx(kernel, arch))
         .find_map(Result::ok)
-        .ok_or_else(|| MineError::device(failed))
+        .ok_or(failed)
 }
 
 fn compile_ptx(kernel: Kernel, arch: &str) -> Result<Ptx, CompileError> {
@@ -194,7 +196,7 @@ fn find_nvrtc() -> Result<(), String> {
     {
         // SAFETY: as above, for the library of the toolkit.
         if !unsafe { cudarc::nvrtc::sys::is_culib_present() } {
-            return Err("no NVRTC library, which compiles the kernels".to_owned());
+            return Err("no NVRTC library: libnvrtc.so or libnvrtc.so.12".to_owned());
         }
     }
     Ok(())

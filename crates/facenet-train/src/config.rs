@@ -326,7 +326,7 @@ impl TrainConfig {
         }
     }
 
-    /// The mining rule.
+    /// The mining rule, on the device of the run.
     pub fn miner(&self) -> MinerConfig {
         MinerConfig {
             rule: self.rule,
@@ -334,6 +334,7 @@ impl TrainConfig {
             negative: self.negative,
             only_violating: self.only_violating,
             max_triplets: self.max_triplets,
+            device: self.device.parse().unwrap_or_default(),
         }
     }
 

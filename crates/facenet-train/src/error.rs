@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use facenet_dataset::DatasetError;
 use facenet_lfw::LfwError;
+use facenet_miner::MineError;
 use facenet_model::ModelError;
 
 /// Why a run cannot begin or go on.
@@ -99,7 +100,7 @@ pub enum TrainError {
     Sampler(#[from] facenet_sampler::SamplerError),
     /// Mining cannot be done as asked.
     #[error(transparent)]
-    Mine(#[from] facenet_miner::MineError),
+    Mine(#[from] MineError),
     /// Pairs or their figures are wrong.
     #[error(transparent)]
     Lfw(#[from] LfwError),
@@ -190,6 +191,11 @@ impl TrainError {
     /// its file's fault).
     pub fn exit_class(&self) -> ExitClass {
         match self {
+            Self::Dataset(DatasetError::Write { .. } | DatasetError::Thread { .. })
+            | Self::Lfw(LfwError::Write { .. })
+            | Self::Mine(MineError::Device { .. })
+            | Self::Io { .. }
+            | Self::Candle(_) => ExitClass::Resources,
             Self::Config { .. }
             | Self::Schedule { .. }
             | Self::Mine(_)
@@ -198,10 +204,6 @@ impl TrainError {
             | Self::Lfw(LfwError::FarTarget { .. } | LfwError::NothingAsked { .. }) => {
                 ExitClass::Usage
             }
-            Self::Dataset(DatasetError::Write { .. } | DatasetError::Thread { .. })
-            | Self::Lfw(LfwError::Write { .. })
-            | Self::Io { .. }
-            | Self::Candle(_) => ExitClass::Resources,
             Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
                 ExitClass::Data
             }

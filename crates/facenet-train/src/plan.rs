@@ -34,9 +34,13 @@ impl Plan {
             images_per_person: config.images_per_person,
             seed: config.seed,
         };
+        let miner = Miner::new(config.miner())?;
+        if let Some(why) = miner.fallback() {
+            tracing::warn!("{why}");
+        }
         Ok(Self {
             schedule: schedule(config)?,
-            miner: Miner::new(config.miner())?,
+            miner,
             sampler: Sampler::new(&pictures.sizes(), sampling)?,
             feed: Feed::training(config, pictures)?,
         })

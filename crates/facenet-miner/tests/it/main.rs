@@ -2,6 +2,8 @@
 
 mod device;
 mod golden;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod kernels;
 mod mt19937;
 #[cfg(feature = "cuda")]

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::{env, fs};
 
 use facenet_miner::MineError;
@@ -127,8 +127,18 @@ struct Compiler {
     is_clang: bool,
 }
 
-/// The first C++ compiler that works, with sanitizers if it is `sanitized`.
+/// The first C++ compiler that works, with sanitizers if it is `sanitized`; looked for once.
 fn compiler(sanitized: bool) -> Option<Compiler> {
+    static FOUND: [OnceLock<Option<Compiler>>; 2] = [const { OnceLock::new() }; 2];
+    let found = FOUND[usize::from(sanitized)].get_or_init(|| find_compiler(sanitized));
+    if found.is_none() {
+        let with = if sanitized { " with sanitizers" } else { "" };
+        eprintln!("SKIPPED: no C++ compiler{with} for Linux here; the kernels were not run");
+    }
+    found.clone()
+}
+
+fn find_compiler(sanitized: bool) -> Option<Compiler> {
     let named = env::var("CXX").ok();
     let names = ["c++", "g++", "clang++"].map(str::to_owned);
     let candidates = named.into_iter().chain(names);
@@ -142,19 +152,10 @@ fn compiler(sanitized: bool) -> Option<Compiler> {
             is_clang,
         })
     });
-    let found = found
+    found
         .into_iter()
         .next()
-        .filter(|_| cfg!(target_os = "linux"));
-    if found.is_none() {
-        let with = if sanitized {
-            " with AddressSanitizer"
-        } else {
-            ""
-        };
-        eprintln!("SKIPPED: no C++ compiler{with} for Linux here; the kernels were not run");
-    }
-    found
+        .filter(|_| cfg!(target_os = "linux"))
 }
 
 /// Whether it makes a program of nothing.
