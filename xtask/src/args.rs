@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::fixtures::{ARCHIVE_URL, Fixtures, Source};
-use crate::{ci, outside, tidy, workspace};
+use crate::{ci, cuda, outside, prove, tidy, workspace};
 
 /// The command line of `cargo xtask`
 #[derive(Debug, Parser)]
@@ -25,6 +25,11 @@ enum Command {
     Tidy,
     /// Build a tiny crate outside the workspace on each leaf crate and run its README example
     Outside,
+    /// Type-check and lint the whole workspace with its `cuda` features, without any toolkit
+    CheckCuda,
+    /// Compile the CUDA kernels by NVIDIA's compilers (from wheels) and hold their registers
+    Kernels,
+    Prove(ProveArgs),
 }
 
 /// Fetch LFW (deep-funneled) and its protocol files, each verified by its SHA-256
@@ -85,6 +90,32 @@ impl FixturesArgs {
     }
 }
 
+/// Run a crate's property tests in release on very many cases
+#[derive(Debug, clap::Args)]
+struct ProveArgs {
+    /// Which crate
+    #[arg(value_enum)]
+    what: Provable,
+    /// Cases of each property
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
+    cases: u32,
+}
+
+/// Crates whose properties are worth many cases.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Provable {
+    /// facenet-miner: triplets equal those of the f64 oracle
+    Miner,
+}
+
+impl Provable {
+    fn package(self) -> &'static str {
+        match self {
+            Self::Miner => "facenet-miner",
+        }
+    }
+}
+
 /// Run .ci/run (format, lints, docs, tests, tidy) and then every slower check
 #[derive(Debug, clap::Args)]
 struct CiArgs {
@@ -110,6 +141,9 @@ pub fn run(args: Args) -> Result<()> {
         Command::Ci(_) => ci::run(&workspace::root()),
         Command::Tidy => tidy::run(&workspace::root()),
         Command::Outside => outside::run(&workspace::root()),
+        Command::Kernels => cuda::kernels::run(&workspace::root()),
+        Command::Prove(args) => prove::run(&workspace::root(), args.what.package(), args.cases),
+        Command::CheckCuda => cuda::check::run(&workspace::root()),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{demo, outside};
+use crate::{cuda, demo, outside};
 
 /// A check too slow for `.ci/run`.
 struct Slow {
@@ -21,6 +21,11 @@ const SLOW: &[Slow] = &[
         name: "outside",
         what: "each leaf crate's README example, in a crate outside the workspace",
         run: outside::run,
+    },
+    Slow {
+        name: "kernels",
+        what: "the CUDA kernels through NVRTC and ptxas: no spill, registers below their ceilings",
+        run: cuda::kernels::run,
     },
     Slow {
         name: "demo",

@@ -2,12 +2,15 @@
 
 mod args;
 mod ci;
+mod cuda;
 mod demo;
 mod fixtures;
 mod outside;
+mod prove;
 mod snippet;
 mod tidy;
 mod workspace;
 
 pub use args::{Args, run};
+pub use cuda::nvcc::{is_nvcc, nvcc};
 pub use fixtures::{Fixtures, Source, Summary};

@@ -5,7 +5,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match xtask::run(xtask::Args::parse()) {
+    let result = if xtask::is_nvcc() {
+        xtask::nvcc(std::env::args_os().skip(1))
+    } else {
+        xtask::run(xtask::Args::parse())
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

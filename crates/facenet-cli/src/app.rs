@@ -34,6 +34,8 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Embed(args) => commands::embed::run(args, output),
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
+        Command::Mine(args) => commands::mine::run(args, output),
+        Command::Bench(args) => commands::bench::run(args, output),
         Command::Completions(args) => commands::completions::run(*args),
     }
 }

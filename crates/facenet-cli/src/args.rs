@@ -1,5 +1,7 @@
 //! Every flag of every command.
 
+mod mine;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
@@ -9,6 +11,8 @@ use facenet_train::miner::{NegativeChoice, Rule};
 use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
 use facenet_train::{Leftover, MiningMode};
+
+pub use mine::{BenchArgs, BenchCommand, BenchMineArgs, MineArgs, RuleArgs};
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
@@ -73,6 +77,10 @@ pub enum Command {
     Pairs(PairsArgs),
     /// Write synthetic identities as folders, with a pairs file
     Synth(SynthArgs),
+    /// Choose triplets among stored embeddings
+    Mine(MineArgs),
+    /// Time a part of the work on this machine
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

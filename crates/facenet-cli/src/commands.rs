@@ -1,8 +1,10 @@
 //! One file a command: flags to a library configuration, the call, the report.
 
+pub(crate) mod bench;
 pub(crate) mod completions;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
+pub(crate) mod mine;
 pub(crate) mod pairs;
 pub(crate) mod synth;
 pub(crate) mod train;

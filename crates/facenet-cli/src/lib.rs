@@ -2,8 +2,11 @@
 
 mod app;
 pub mod args;
+mod batch;
+mod clock;
 mod commands;
 mod failure;
+mod miner;
 mod progress;
 mod report;
 mod stream;

@@ -67,6 +67,12 @@ pub(crate) fn list_of_folds(text: &str) -> Result<Folds, String> {
 /// Above any number of folds that a pairs file has; bounds what `1-N` may hold.
 const MAX_FOLD: usize = 10_000;
 
+/// A whole number of 1 or more.
+pub(crate) fn positive(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| format!("found {text:?}, expected a whole number of 1 or more"))
+}
+
 /// The reference's numbers of distance metrics, or their names.
 pub(crate) fn metric(text: &str) -> Result<Metric, String> {
     match text {

@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn nobody_who_trains_is_scored() {
         let config = TrainConfig::demo();
-        let set = ScoringSet::of(&config)
+        let set = ScoringSet::of(&config, &mut Silent)
             .expect("drawn people")
             .expect("some");
         let trained = training_pictures(&config, &mut Silent).expect("drawn people");

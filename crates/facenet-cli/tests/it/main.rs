@@ -9,6 +9,7 @@ mod evaluate;
 mod extremes;
 mod golden;
 mod hostile;
+mod mine;
 mod streams;
 mod support;
 mod train;

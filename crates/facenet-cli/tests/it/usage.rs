@@ -2,12 +2,14 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 6] = [
+const COMMANDS: [&str; 8] = [
     "train",
     "evaluate",
     "embed",
     "pairs",
     "synth",
+    "mine",
+    "bench",
     "completions",
 ];
 

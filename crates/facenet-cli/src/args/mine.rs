@@ -1,0 +1,86 @@
+//! Flags of `mine` and `bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use facenet_train::miner::{DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, NegativeChoice, Rule};
+
+use crate::values::{path, positive};
+
+/// How triplets are chosen.
+#[derive(Clone, Debug, Args)]
+pub struct RuleArgs {
+    /// Mining rule: violating, semi-hard, batch-hard or batch-all
+    #[arg(long, default_value_t = Rule::Violating)]
+    pub rule: Rule,
+    /// Triplet margin, in squared L2
+    #[arg(long, visible_alias = "alpha", default_value_t = DEFAULT_MARGIN)]
+    pub margin: f32,
+    /// Seed of the random draws
+    #[arg(long, default_value_t = 666)]
+    pub seed: u64,
+    /// Which admissible negative of a pair: random or closest
+    #[arg(long, default_value_t = NegativeChoice::Random)]
+    pub negative: NegativeChoice,
+    /// With batch-hard and batch-all, only triplets that violate the margin
+    #[arg(long)]
+    pub only_violating: bool,
+    /// Most triplets that may be collected
+    #[arg(long, default_value_t = DEFAULT_MAX_TRIPLETS)]
+    pub max_triplets: usize,
+    /// cpu, or cuda:N in a build with the feature `cuda`
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// Threads on the CPU [as many as it has]
+    #[arg(long, value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+/// Flags of `mine`.
+#[derive(Clone, Debug, Args)]
+pub struct MineArgs {
+    /// Safetensors file: `embeddings` [n, dim] in f32, and whole numbers: `labels` [n], or `counts`, the rows of each identity in turn
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    pub embeddings: PathBuf,
+    /// How triplets are chosen
+    #[command(flatten)]
+    pub rule: RuleArgs,
+}
+
+/// Flags of `bench`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchArgs {
+    /// What to time.
+    #[command(subcommand)]
+    pub what: BenchCommand,
+}
+
+/// What can be timed.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Time triplet selection: on drawn unit rows, or on those of a file
+    Mine(BenchMineArgs),
+}
+
+/// Flags of `bench mine`.
+#[derive(Clone, Debug, Args)]
+pub struct BenchMineArgs {
+    /// Identities drawn; 45 as the reference's --people-per-batch
+    #[arg(long, default_value_t = 45, value_parser = positive, conflicts_with = "embeddings")]
+    pub people: usize,
+    /// Rows of each
+    #[arg(long, default_value_t = 40, value_parser = positive, conflicts_with = "embeddings")]
+    pub images: usize,
+    /// Numbers of a row
+    #[arg(long, default_value_t = 128, value_parser = positive, conflicts_with = "embeddings")]
+    pub dim: usize,
+    /// Time on this file, as of `facenet mine`, and not on drawn rows
+    #[arg(long, value_name = "FILE", value_parser = path)]
+    pub embeddings: Option<PathBuf>,
+    /// Timed calls at least; there are more until 2 seconds have passed
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub repeats: usize,
+    /// How triplets are chosen
+    #[command(flatten)]
+    pub rule: RuleArgs,
+}

@@ -1,0 +1,131 @@
+//! Timing of repeated calls, and what the process has used.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// Calls before the clock starts.
+const WARM_UP: usize = 2;
+/// Timed calls go on until this much time has passed.
+const AT_LEAST: Duration = Duration::from_secs(2);
+
+/// How long calls took, in seconds of wall time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct Timing {
+    pub(crate) median_s: f64,
+    pub(crate) best_s: f64,
+    pub(crate) worst_s: f64,
+    pub(crate) repeats: usize,
+    /// CPU time of all threads, a call; `None` where the system does not say.
+    pub(crate) cpu_s: Option<f64>,
+    /// CPU time of all threads over wall time.
+    pub(crate) cores_used: Option<f64>,
+}
+
+/// Calls `work` [`WARM_UP`] times, then at least `repeats` times and until [`AT_LEAST`] has
+/// passed; gives the last call's result.
+pub(crate) fn time<T, E>(
+    repeats: usize,
+    mut work: impl FnMut() -> Result<T, E>,
+) -> Result<(T, Timing), E> {
+    for _ in 0..WARM_UP {
+        work()?;
+    }
+    let (start, cpu) = (Instant::now(), cpu_time());
+    let mut seconds = Vec::new();
+    loop {
+        let call = Instant::now();
+        let result = work()?;
+        seconds.push(call.elapsed().as_secs_f64());
+        let wall = start.elapsed();
+        if seconds.len() >= repeats && wall >= AT_LEAST {
+            let used = cpu_time()
+                .zip(cpu)
+                .map(|(end, start)| end.saturating_sub(start));
+            return Ok((result, Timing::of(seconds, wall, used)));
+        }
+    }
+}
+
+impl Timing {
+    /// The median of an even number of calls is the mean of the middle two.
+    fn of(mut seconds: Vec<f64>, wall: Duration, cpu: Option<Duration>) -> Self {
+        seconds.sort_unstable_by(f64::total_cmp);
+        let (n, last) = (seconds.len(), seconds.len() - 1);
+        Self {
+            median_s: f64::midpoint(seconds[last / 2], seconds[n / 2]),
+            best_s: seconds[0],
+            worst_s: seconds[last],
+            repeats: n,
+            cpu_s: cpu.map(|cpu| cpu.as_secs_f64() / n as f64),
+            cores_used: cpu.map(|cpu| cpu.as_secs_f64() / wall.as_secs_f64()),
+        }
+    }
+}
+
+/// CPU time of the threads that live, from Linux's scheduler.
+fn cpu_time() -> Option<Duration> {
+    let tasks = fs::read_dir("/proc/self/task").ok()?;
+    let of_task = |task: std::io::Result<fs::DirEntry>| -> Option<u64> {
+        let text = fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    let nanoseconds: Option<u64> = tasks.map(of_task).sum();
+    nanoseconds.map(Duration::from_nanos)
+}
+
+/// Largest resident memory of this process so far, in MiB; `None` elsewhere than on Linux.
+pub(crate) fn peak_rss_mib() -> Option<f64> {
+    peak_rss(&fs::read_to_string("/proc/self/status").ok()?)
+}
+
+fn peak_rss(status: &str) -> Option<f64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(seconds: &[f64], expected: [f64; 3]) {
+        let cpu = Duration::from_secs(6);
+        let timing = Timing::of(seconds.to_vec(), Duration::from_secs(4), Some(cpu));
+        assert_eq!([timing.median_s, timing.best_s, timing.worst_s], expected);
+        assert_eq!(timing.repeats, seconds.len());
+        assert_eq!(timing.cpu_s, Some(6.0 / seconds.len() as f64));
+        assert_eq!(timing.cores_used, Some(1.5));
+    }
+
+    #[test]
+    fn the_median_is_of_the_sorted_calls() {
+        check(&[3.0], [3.0, 3.0, 3.0]);
+        check(&[3.0, 1.0], [2.0, 1.0, 3.0]);
+        check(&[9.0, 1.0, 2.0], [2.0, 1.0, 9.0]);
+        check(&[4.0, 1.0, 2.0, 3.0], [2.5, 1.0, 4.0]);
+    }
+
+    #[test]
+    fn a_failing_call_ends_the_timing() {
+        let mut calls = 0;
+        let failed = time(5, || {
+            calls += 1;
+            if calls < 4 { Ok(()) } else { Err(calls) }
+        });
+        assert_eq!(failed, Err(4));
+    }
+
+    #[test]
+    fn peak_memory_is_read_in_kibibytes() {
+        assert_eq!(peak_rss("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2.0));
+        assert_eq!(peak_rss("Name:\tx\n"), None);
+        if cfg!(target_os = "linux") {
+            assert!(peak_rss_mib().is_some_and(|mib| mib > 0.5));
+        }
+    }
+}

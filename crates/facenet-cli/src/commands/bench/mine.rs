@@ -1,0 +1,87 @@
+//! `facenet bench mine`.
+
+use serde::Serialize;
+
+use crate::args::BenchMineArgs;
+use crate::batch::{self, Batch};
+use crate::clock::{Timing, peak_rss_mib, time};
+use crate::failure::Failure;
+use crate::miner::Mining;
+use crate::report::Output;
+
+/// What `bench mine --json` prints.
+#[derive(Debug, Serialize)]
+struct Timed {
+    bench: &'static str,
+    rule: String,
+    device: String,
+    n: usize,
+    dim: usize,
+    threads: usize,
+    seed: u64,
+    pairs: u64,
+    triplets: u64,
+    #[serde(flatten)]
+    timing: Timing,
+    /// Of the whole process: the program, the rows and the work.
+    peak_rss_mib: Option<f64>,
+}
+
+pub(crate) fn run(args: &BenchMineArgs, output: Output) -> Result<(), Failure> {
+    let mining = Mining::new(&args.rule)?;
+    let batch = rows(args)?;
+    let (mined, timing) = time(args.repeats, || mining.mine(&batch))?;
+    let timed = Timed {
+        bench: "mine",
+        rule: args.rule.rule.to_string(),
+        device: args.rule.device.clone(),
+        n: batch.labels.len(),
+        dim: batch.dim,
+        threads: mining.threads(),
+        seed: args.rule.seed,
+        pairs: mined.statistics.pairs,
+        triplets: mined.statistics.triplets,
+        timing,
+        peak_rss_mib: peak_rss_mib(),
+    };
+    output.result(&text(&timed), &timed)
+}
+
+fn rows(args: &BenchMineArgs) -> Result<Batch, Failure> {
+    match &args.embeddings {
+        Some(file) => Ok(batch::read(file)?),
+        None => batch::drawn(args.people, args.images, args.dim, args.rule.seed),
+    }
+}
+
+fn text(timed: &Timed) -> String {
+    let Timing {
+        median_s,
+        best_s,
+        worst_s,
+        repeats,
+        cpu_s,
+        cores_used,
+    } = &timed.timing;
+    let known = |number: Option<f64>| {
+        number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:.2}"))
+    };
+    let cpu_ms = cpu_s.map(|seconds| 1e3 * seconds);
+    format!(
+        "{} on {} x {}, {}, {} threads: median {:.3} ms, best {:.3}, worst {:.3} of {repeats} calls\n\
+         {} triplets of {} pairs; CPU time a call: {} ms on {} cores; peak memory of the process: {} MiB",
+        timed.rule,
+        timed.n,
+        timed.dim,
+        timed.device,
+        timed.threads,
+        1e3 * median_s,
+        1e3 * best_s,
+        1e3 * worst_s,
+        timed.triplets,
+        timed.pairs,
+        known(cpu_ms),
+        known(*cores_used),
+        known(timed.peak_rss_mib),
+    )
+}

@@ -1,0 +1,119 @@
+//! NVIDIA's compilers from Python wheels: no driver, no GPU, no system packages.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result, bail};
+
+/// Exact versions: another compiler counts registers differently.
+const WHEELS: [&str; 5] = [
+    "nvidia-cuda-crt==13.5.37",
+    "nvidia-cuda-nvcc==13.5.37",
+    "nvidia-cuda-nvrtc==13.5.37",
+    "nvidia-cuda-runtime==13.5.37",
+    "nvidia-nvvm==13.5.37",
+];
+
+/// Where the wheels put a toolkit, below the site packages.
+const TOOLKIT: &str = "nvidia/cu13";
+
+/// An installed toolkit.
+#[derive(Debug)]
+pub(crate) struct Toolkit(PathBuf);
+
+impl Toolkit {
+    /// Installs the wheels into a virtual environment at `venv`; what is there stays.
+    ///
+    /// # Errors
+    /// Where there is no Python with `venv` and `pip`, or no wheel for this machine.
+    pub(crate) fn install(venv: &Path) -> Result<Self> {
+        let python = venv.join("bin/python");
+        if !python.is_file() {
+            output(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
+        }
+        output(
+            Command::new(&python)
+                .args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-input",
+                    "--no-deps",
+                    "--only-binary=:all:",
+                ])
+                .args(WHEELS),
+        )?;
+        let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
+        let site = output(Command::new(&python).args(["-c", site]))?;
+        let toolkit = Path::new(site.trim()).join(TOOLKIT);
+        if !toolkit.join("bin/ptxas").is_file() {
+            bail!(
+                "{}: no bin/ptxas; expected it in {}",
+                toolkit.display(),
+                WHEELS[1]
+            );
+        }
+        Ok(Self(toolkit))
+    }
+
+    /// The folder of libnvrtc.
+    pub(crate) fn lib(&self) -> PathBuf {
+        self.0.join("lib")
+    }
+
+    /// What `ptxas -v` says about a PTX file on `arch`.
+    ///
+    /// # Errors
+    /// Where it does not assemble.
+    pub(crate) fn ptxas(&self, arch: &str, ptx: &Path) -> Result<String> {
+        let scratch = tempfile::NamedTempFile::new()?;
+        let mut command = Command::new(self.0.join("bin/ptxas"));
+        command
+            .args(["-v", "-arch", arch, "-o"])
+            .arg(scratch.path())
+            .arg(ptx);
+        let found = run(&mut command)?;
+        Ok(String::from_utf8_lossy(&found.stderr).into_owned())
+    }
+}
+
+/// Standard output of a command that must succeed.
+fn output(command: &mut Command) -> Result<String> {
+    let found = run(command)?;
+    Ok(String::from_utf8_lossy(&found.stdout).into_owned())
+}
+
+fn run(command: &mut Command) -> Result<Output> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let found = command
+        .output()
+        .with_context(|| format!("cannot start {name}"))?;
+    if !found.status.success() {
+        let errors = String::from_utf8_lossy(&found.stderr).trim().to_owned();
+        bail!(
+            "{name}: found {}, expected success; it said: {errors}",
+            found.status
+        );
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_is_missing_or_fails_is_named() {
+        let error = output(&mut Command::new("no-such-program")).expect_err("it is missing");
+        assert!(error.to_string().contains("no-such-program"), "{error}");
+        let error = output(Command::new(env!("CARGO")).arg("--no-such-flag")).expect_err("refused");
+        assert!(error.to_string().contains("--no-such-flag"), "{error}");
+    }
+
+    #[test]
+    fn every_wheel_is_pinned_to_a_version() {
+        assert!(WHEELS.iter().all(|wheel| wheel.contains("==")));
+    }
+}
