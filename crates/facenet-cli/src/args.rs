@@ -90,7 +90,8 @@ pub struct TrainArgs {
     /// Never train on these people; same forms
     #[arg(long, value_name = "FILE[:FOLDS]", value_parser = non_empty, help_heading = "Data")]
     pub exclude_people: Option<String>,
-    /// Share of unreadable images that stops the run
+    /// Share of unreadable images above which the run stops, of those met so far counted as at
+    /// least 500 (or all, of fewer); a single one stops it only with 0
     #[arg(long, help_heading = "Data")]
     pub max_bad_share: Option<f64>,
     /// Largest accepted image side, in pixels

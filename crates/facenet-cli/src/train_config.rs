@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use facenet_train::TrainConfig;
 use facenet_train::dataset::Recipe;
+use facenet_train::miner::Rule;
+use facenet_train::{OptimizerKind, TrainConfig};
 
 use crate::args::{RecipeArgs, TrainArgs};
 use crate::failure::Failure;
@@ -32,12 +33,44 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         None => TrainConfig::demo(),
     };
     apply_explicit(args, &mut config);
+    refuse_idle(args, &config)?;
     apply_recipe(&args.recipe, &mut config)?;
     apply_scoring(args, &mut config);
     for base in [&mut config.logs_base_dir, &mut config.models_base_dir] {
         *base = expand(&base.to_string_lossy(), std::env::home_dir());
     }
     Ok(config)
+}
+
+/// Refuses flags that were typed and would do nothing.
+fn refuse_idle(args: &TrainArgs, config: &TrainConfig) -> Result<(), Failure> {
+    let draws = matches!(config.rule, Rule::Violating | Rule::SemiHard);
+    let synthetic = [
+        ("synthetic-identities", args.synthetic_identities),
+        ("synthetic-images", args.synthetic_images),
+        ("synthetic-test-identities", args.synthetic_test_identities),
+    ];
+    if args.only_violating == Some(true) && draws {
+        let problem = format!(
+            "--only-violating: rule {} takes no others; drop the flag, or give --rule batch-hard \
+             or batch-all",
+            config.rule
+        );
+        return Err(Failure::usage(problem));
+    }
+    if args.adam_epsilon.is_some() && config.optimizer != OptimizerKind::Adam {
+        let problem = format!(
+            "--adam-epsilon: the optimizer is {}; drop the flag, or give --optimizer ADAM",
+            config.optimizer
+        );
+        return Err(Failure::usage(problem));
+    }
+    match synthetic.iter().find(|(_, value)| value.is_some()) {
+        Some((flag, _)) if config.data_dir.is_some() => Err(Failure::usage(format!(
+            "--{flag}: --data-dir trains on images of its own; drop one of the two"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
@@ -128,7 +161,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::{Leftover, MiningMode, OptimizerKind};
+    use facenet_train::{Leftover, MiningMode};
 
     fn config_of(line: &str) -> TrainConfig {
         let words = std::iter::once("facenet").chain(line.split_whitespace());
@@ -225,6 +258,36 @@ mod tests {
         assert_eq!((config.centre_crop, config.resize), (Some(150), Some(160)));
         let config = config_of("train --data-dir D --centre-crop 150 --standardisation fixed");
         assert_eq!((config.centre_crop, config.resize), (Some(150), None));
+    }
+
+    #[test]
+    fn a_flag_that_would_do_nothing_is_refused() {
+        let refused = |line: &str| {
+            let words = std::iter::once("facenet").chain(line.split_whitespace());
+            let cli = Cli::try_parse_from(words).expect("understood");
+            let Command::Train(args) = cli.command else {
+                panic!("expected train, found another")
+            };
+            train_config(&args).is_err()
+        };
+        for line in [
+            "train --rule violating --only-violating",
+            "train --data-dir D --only-violating",
+            "train --optimizer MOM --adam-epsilon 0.1",
+            "train --data-dir D --synthetic-images 3",
+        ] {
+            assert!(refused(line), "{line}");
+        }
+        // The demo's own values are no one's request.
+        for line in [
+            "train --rule semi-hard",
+            "train --optimizer MOM",
+            "train --adam-epsilon 0.1",
+            "train --rule batch-hard --only-violating",
+            "train --synthetic-images 3",
+        ] {
+            assert!(!refused(line), "{line}");
+        }
     }
 
     #[test]

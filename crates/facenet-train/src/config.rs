@@ -12,6 +12,9 @@ use crate::optimizer::{OptimizerConfig, OptimizerKind};
 
 /// Epsilon of every batch normalisation, as in the reference networks.
 pub(crate) const BATCH_NORM_EPS: f64 = 1e-3;
+/// Most images of a forward pass in eval mode, the reference's batch: a batch is counted in
+/// triplets' images, of which a step embeds the distinct ones only, and may be far larger.
+pub(crate) const MAX_FORWARD: usize = 90;
 /// Largest rotation of `random_rotate`, in degrees either way (the reference's softmax script).
 pub const MAX_ROTATION_DEGREES: f32 = 10.0;
 
@@ -284,6 +287,27 @@ impl TrainConfig {
         crate::validate::check(self)
     }
 
+    /// The same with every path made absolute, so that it is found from another working folder.
+    #[must_use]
+    pub fn with_absolute_paths(&self) -> Self {
+        let mut config = self.clone();
+        for path in [
+            &mut config.data_dir,
+            &mut config.lfw_dir,
+            &mut config.pretrained_model,
+        ] {
+            path.iter_mut().for_each(make_absolute);
+        }
+        for list in [&mut config.train_people, &mut config.exclude_people] {
+            *list = list.take().map(absolute_list);
+        }
+        make_absolute(&mut config.lfw_pairs);
+        make_absolute(&mut config.learning_rate_schedule_file);
+        make_absolute(&mut config.logs_base_dir);
+        make_absolute(&mut config.models_base_dir);
+        config
+    }
+
     /// The preprocessing recipe.
     pub fn recipe(&self) -> Recipe {
         Recipe {
@@ -326,6 +350,11 @@ impl TrainConfig {
         }
     }
 
+    /// Images of a forward pass that is not differentiated: a batch, where that is not large.
+    pub(crate) fn forward_batch(&self) -> usize {
+        self.batch_size.min(MAX_FORWARD)
+    }
+
     /// The mining rule.
     pub fn miner(&self) -> MinerConfig {
         MinerConfig {
@@ -347,11 +376,53 @@ impl TrainConfig {
     }
 }
 
+/// An empty path is none, and stays so; so does every path where there is no working folder.
+fn make_absolute(path: &mut PathBuf) {
+    if let Ok(absolute) = std::path::absolute(&*path) {
+        *path = absolute;
+    }
+}
+
+/// A people list's `FILE` or `FILE:1-8`: the folds are the last part's end.
+fn absolute_list(list: String) -> String {
+    let absolute = std::path::absolute(&list).ok();
+    let text = absolute.and_then(|path| path.into_os_string().into_string().ok());
+    text.unwrap_or(list)
+}
+
 /// A value as a user would type it.
 fn plain(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Null => "none".to_owned(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_path_is_made_absolute_and_nothing_else_changes() {
+        let typed = TrainConfig {
+            lfw_dir: Some("lfw".into()),
+            pretrained_model: Some("m/model".into()),
+            train_people: Some("people.txt:1-8".to_owned()),
+            exclude_people: Some("/there/names.txt".to_owned()),
+            logs_base_dir: "logs".into(),
+            ..TrainConfig::reference("people".into())
+        };
+        let here = std::env::current_dir().expect("tests have a working folder");
+        let stored = typed.with_absolute_paths();
+        assert_eq!(stored.data_dir, Some(here.join("people")));
+        assert_eq!(stored.pretrained_model, Some(here.join("m/model")));
+        assert_eq!(stored.lfw_pairs, here.join("data/pairs.txt"));
+        assert_eq!(stored.logs_base_dir, here.join("logs"));
+        let list = here.join("people.txt:1-8").display().to_string();
+        assert_eq!(stored.train_people, Some(list));
+        assert_eq!(stored.exclude_people, typed.exclude_people);
+        assert_eq!(stored.differences(&typed).len(), 8);
+        assert_eq!(stored.with_absolute_paths(), stored);
     }
 }

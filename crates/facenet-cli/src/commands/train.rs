@@ -87,6 +87,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         "quiet",
         "log-level",
         "max-nrof-epochs",
+        "learning-rate",
         "device",
         "loader-threads",
         "checkpoint-every",
@@ -104,6 +105,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
     }
     Ok(ResumeOverrides {
         max_nrof_epochs: args.max_nrof_epochs,
+        learning_rate: args.learning_rate,
         device: args.device.clone(),
         loader_threads: args.loader_threads,
         checkpoint_every: args.checkpoint_every,
@@ -128,6 +130,10 @@ fn summary(outcome: &Outcome) -> String {
         "{}: {} steps, {} images, {:.0} s\n",
         outcome.status, outcome.steps, outcome.images, outcome.seconds
     );
+    if outcome.unreadable_images > 0 {
+        let n_images = outcome.unreadable_images;
+        let _ = writeln!(text, "Left out: {n_images} unreadable images");
+    }
     let percent = |accuracy: Option<f64>| {
         accuracy.map_or("not scored".to_owned(), |accuracy| {
             format!("{:.2} %", 100.0 * accuracy)
@@ -157,6 +163,7 @@ mod tests {
             status: "done",
             steps: 3,
             images: 90,
+            unreadable_images: 2,
             seconds: 1.0,
             accuracy_before: Some(0.5),
             accuracy_after: Some(0.875),
@@ -171,6 +178,7 @@ mod tests {
             text.contains("50.00 % before, 87.50 % after (90.00 % with"),
             "{text}"
         );
+        assert!(text.contains("Left out: 2 unreadable images\n"), "{text}");
         assert!(text.contains("Model: m\nLogs:  l\n"), "{text}");
     }
 }

@@ -1,0 +1,88 @@
+//! Going on with a run, and with a model, as a person does it: from where they are.
+
+use serde_json::{Value, json};
+
+use crate::support::{Scratch, USAGE, check_train, tiny};
+
+/// Adds a tensor `logits.bias` of one number to a safetensors file.
+fn add_stray(scratch: &Scratch, name: &str) {
+    let bytes = std::fs::read(scratch.path(name)).expect("a tensor file");
+    let (length, rest) = bytes.split_at(8);
+    let length = u64::from_le_bytes(length.try_into().expect("eight bytes")) as usize;
+    let (header, tensors) = rest.split_at(length);
+    let mut header: Value = serde_json::from_slice(header).expect("a JSON header");
+    let offsets = [tensors.len(), tensors.len() + 4];
+    header["logits.bias"] = json!({ "dtype": "F32", "shape": [1], "data_offsets": offsets });
+    let header = header.to_string();
+    let parts = [
+        &(header.len() as u64).to_le_bytes(),
+        header.as_bytes(),
+        tensors,
+        &[0; 4],
+    ];
+    scratch.write(name, parts.concat());
+}
+
+#[test]
+fn a_pretrained_models_stray_tensors_are_named_also_when_quiet() {
+    let scratch = Scratch::with_run();
+    add_stray(&scratch, "run/model/model.safetensors");
+    let own = "--data-dir faces --pretrained-model run/model --batch-size 6 --people-per-batch 4 \
+        --images-per-person 3 --epoch-size 1 --max-nrof-epochs 1 --models-base-dir models \
+        --logs-base-dir logs";
+    let score = "evaluate --model run/model --lfw-dir faces --lfw-nrof-folds 2";
+    for line in [format!("train --quiet {own}"), format!("{score} --quiet")] {
+        let run = scratch.run(&line).done();
+        let expected = "warning: run/model: ignored tensors of no use here: logits.bias";
+        assert!(run.stderr.contains(expected), "{line}: {run:#?}");
+    }
+}
+
+#[test]
+fn a_run_goes_on_from_another_folder_and_at_another_rate() {
+    let scratch = Scratch::with_faces();
+    let line = tiny("--data-dir faces --lfw-dir faces --lfw-nrof-folds 2");
+    let first = scratch.run(&format!("train --json {line}")).done().json();
+    let model = scratch.path(first["model_dir"].as_str().expect("a path"));
+    let elsewhere = scratch.path("faces");
+    let mut command = scratch.command();
+    command
+        .current_dir(&elsewhere)
+        .args(["train", "--json", "--resume"]);
+    // The model folder that the first run named serves as the run's.
+    command.arg(&model);
+    command.args(["--max-nrof-epochs", "2", "--learning-rate", "0.01"]);
+    let output = command.output().expect("it starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+    let second: Value = serde_json::from_str(&stdout).expect("one object");
+    assert_eq!(second["steps"], 4);
+    assert!(!elsewhere.join("logs").exists() && !elsewhere.join("models").exists());
+}
+
+#[test]
+fn a_flag_that_would_do_nothing_is_refused_by_name() {
+    let scratch = Scratch::with_faces();
+    for (changes, expected) in [
+        (
+            "--only-violating",
+            "--only-violating: rule violating takes no others",
+        ),
+        (
+            "--adam-epsilon 0.1",
+            "--adam-epsilon: the optimizer is ADAGRAD",
+        ),
+        (
+            "--synthetic-images 3",
+            "--synthetic-images: --data-dir trains on images of its own",
+        ),
+    ] {
+        check_train(
+            &scratch,
+            &format!("--data-dir faces {changes}"),
+            USAGE,
+            &[expected],
+        );
+    }
+}
