@@ -98,7 +98,8 @@ pub struct TrainArgs {
     /// Never train on these people; same forms
     #[arg(long, value_name = "FILE[:FOLDS]", value_parser = path_text, help_heading = "Data")]
     pub exclude_people: Option<String>,
-    /// Share of unreadable images that stops the run
+    /// Share of unreadable images above which the run stops, of those met so far counted as at
+    /// least 500 (or all, of fewer); a single one stops it only with 0
     #[arg(long, allow_negative_numbers = true, help_heading = "Data")]
     pub max_bad_share: Option<f64>,
     /// Bounds on one image

@@ -32,12 +32,28 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         None => TrainConfig::demo(),
     };
     apply_explicit(args, &mut config);
+    refuse_both_sources(args)?;
     apply_recipe(&args.recipe, &mut config)?;
     apply_scoring(args, &mut config);
     for base in [&mut config.logs_base_dir, &mut config.models_base_dir] {
         *base = expand(&base.to_string_lossy(), std::env::home_dir());
     }
     Ok(config)
+}
+
+/// Refuses drawn identities beside a folder of real ones: no run has both.
+fn refuse_both_sources(args: &TrainArgs) -> Result<(), Failure> {
+    let synthetic = [
+        ("synthetic-identities", args.synthetic_identities),
+        ("synthetic-images", args.synthetic_images),
+        ("synthetic-test-identities", args.synthetic_test_identities),
+    ];
+    match synthetic.iter().find(|(_, value)| value.is_some()) {
+        Some((flag, _)) if args.data_dir.is_some() => Err(Failure::usage(format!(
+            "--{flag}: --data-dir trains on images of its own; drop one of the two"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
@@ -129,7 +145,8 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::{Leftover, MiningMode, OptimizerKind};
+    use facenet_train::OptimizerKind;
+    use facenet_train::{Leftover, MiningMode};
 
     fn config_of(line: &str) -> TrainConfig {
         let words = std::iter::once("facenet").chain(line.split_whitespace());
@@ -258,6 +275,36 @@ mod tests {
         assert_eq!((config.centre_crop, config.resize), (Some(150), Some(160)));
         let config = config_of("train --data-dir D --centre-crop 150 --standardisation fixed");
         assert_eq!((config.centre_crop, config.resize), (Some(150), None));
+    }
+
+    #[test]
+    fn a_flag_that_would_do_nothing_is_refused() {
+        let refused = |line: &str| {
+            let words = std::iter::once("facenet").chain(line.split_whitespace());
+            let cli = Cli::try_parse_from(words).expect("understood");
+            let Command::Train(args) = cli.command else {
+                panic!("expected train, found another")
+            };
+            train_config(&args).is_err()
+        };
+        for line in [
+            "train --rule violating --only-violating",
+            "train --data-dir D --only-violating",
+            "train --optimizer MOM --adam-epsilon 0.1",
+            "train --data-dir D --synthetic-images 3",
+        ] {
+            assert!(refused(line), "{line}");
+        }
+        // The demo's own values are no one's request.
+        for line in [
+            "train --rule semi-hard",
+            "train --optimizer MOM",
+            "train --adam-epsilon 0.1",
+            "train --rule batch-hard --only-violating",
+            "train --synthetic-images 3",
+        ] {
+            assert!(!refused(line), "{line}");
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub enum DatasetError {
         problem: String,
     },
     /// A people list that is not one.
-    #[error("{}:{line}: {problem}", .path.display())]
+    #[error("{}{}: {problem}", .path.display(), line_suffix(*.line))]
     People {
         /// The list.
         path: PathBuf,
@@ -165,4 +165,13 @@ fn named(bad: &[crate::Quarantined]) -> String {
         text.push(format!("and {} more", bad.len() - NAMED));
     }
     text.join("; ")
+}
+
+/// `:<line>`, or nothing where the whole file is meant.
+fn line_suffix(line: usize) -> String {
+    if line == 0 {
+        String::new()
+    } else {
+        format!(":{line}")
+    }
 }

@@ -2,10 +2,20 @@
 
 use std::fmt::Write as _;
 
+use facenet_lfw::{Report, ValStatus};
+
 use crate::progress::Progress;
 
 /// Writes the model card of the state `progress`, raw weights or their moving average.
-pub(crate) fn model_card(progress: &Progress, is_ema: bool) -> String {
+///
+/// - `report`: the score of these very weights, where they have been scored
+/// - `missing`: pairs that it leaves out for want of an image
+pub(crate) fn model_card(
+    progress: &Progress,
+    is_ema: bool,
+    report: Option<&Report>,
+    missing: usize,
+) -> String {
     let config = &progress.config;
     let weights = if is_ema {
         "moving average of the weights"
@@ -17,7 +27,8 @@ pub(crate) fn model_card(progress: &Progress, is_ema: bool) -> String {
          Maps a {side} x {side} RGB face crop to a unit vector of {} numbers; two faces are \
          compared by squared L2 distance, 0 to 4.\nThese are the {weights} after {} steps.\n\n\
          ## Input\n\n\
-         Preprocessing is recorded in `config.json`; scoring with another recipe is refused \
+         The recipe is the crop, resize and standardisation below, in that order (also in \
+         `config.json`); scoring with another recipe is refused \
          unless asked for.\n\n\
          ## Training\n\n| setting | value |\n| --- | --- |\n",
         config.model_def,
@@ -33,7 +44,7 @@ pub(crate) fn model_card(progress: &Progress, is_ema: bool) -> String {
         "| data | {} |\n\n## Score\n\n",
         progress.data_fingerprint
     );
-    card.push_str(&score(progress));
+    card.push_str(&score(progress, report, missing));
     card.push_str(
         "\n## Limits\n\nA model reflects the people it was trained on and says nothing about \
          others until it is measured on them. Embeddings of faces are biometric data: keep them \
@@ -43,7 +54,10 @@ pub(crate) fn model_card(progress: &Progress, is_ema: bool) -> String {
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 15] = [
+    "centre_crop",
+    "resize",
+    "standardisation",
     "rule",
     "negative",
     "margin",
@@ -66,17 +80,49 @@ fn find(progress: &Progress, wanted: &str) -> Option<(String, String)> {
         .find(|(name, _)| name == wanted)
 }
 
-fn score(progress: &Progress) -> String {
-    let before = progress.accuracy_before.map_or(String::new(), |accuracy| {
-        format!("Verification accuracy before training: {accuracy:.5}.\n")
-    });
-    match progress.best {
-        Some(best) if progress.accuracy_before.is_some() => format!(
-            "{before}Best accuracy of the weights as trained: {:.5}, after step {}.\n",
-            best.score, best.step
-        ),
-        _ => "Not scored.\n".to_owned(),
+/// What these weights scored, and beside it what the run scored before and at its best.
+fn score(progress: &Progress, report: Option<&Report>, missing: usize) -> String {
+    let mut text = report.map_or_else(
+        || "These weights have not been scored.\n".to_owned(),
+        |report| of_these(report, missing),
+    );
+    if let Some(before) = progress.accuracy_before {
+        let _ = writeln!(text, "Accuracy before training: {before:.5}.");
     }
+    if let (Some(best), Some(_)) = (progress.best, progress.accuracy_before) {
+        let _ = writeln!(
+            text,
+            "Best accuracy of the run's weights as trained: {:.5}, after step {}.",
+            best.score, best.step
+        );
+    }
+    text
+}
+
+fn of_these(report: &Report, missing: usize) -> String {
+    let mut text = format!(
+        "Verification accuracy of these weights: {:.5}+-{:.5} on {} pairs.\n",
+        report.accuracy_mean,
+        report.accuracy_std,
+        report.n_same + report.n_different,
+    );
+    let _ = match (report.val, report.far) {
+        (Some(val), Some(far)) if report.val_status == ValStatus::Ok => {
+            writeln!(text, "Validation rate: {val:.5} @ FAR={far:.5}.")
+        }
+        _ => writeln!(
+            text,
+            "Validation rate: undefined at FAR={}.",
+            report.far_target
+        ),
+    };
+    if missing > 0 {
+        let _ = writeln!(
+            text,
+            "{missing} pairs of the file were left out for want of an image: this is no LFW result."
+        );
+    }
+    text
 }
 
 #[cfg(test)]
@@ -90,10 +136,37 @@ mod tests {
         progress.config.data_dir = Some("secret/place".into());
         progress.accuracy_before = Some(0.5);
         progress.note_score(0.75);
-        let card = model_card(&progress, false);
+        let card = model_card(&progress, false, None, 0);
         assert!(card.contains("| rule | batch-all |"), "{card}");
         assert!(card.contains("before training: 0.50000"), "{card}");
         assert!(card.contains("0.75000"), "{card}");
         assert!(!card.contains("secret"), "{card}");
+        assert!(card.contains("have not been scored"), "{card}");
+        assert!(card.contains("| standardisation | per-image |"), "{card}");
+    }
+
+    /// Two folds in which every pair is told right at one threshold.
+    fn report() -> Report {
+        let rows = [1.0, 0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 1.0].repeat(2);
+        let config = facenet_lfw::ProtocolConfig {
+            folds: facenet_lfw::Folds::Given(vec![1, 1, 2, 2]),
+            ..facenet_lfw::ProtocolConfig::default()
+        };
+        let is_same = [true, false, true, false];
+        facenet_lfw::evaluate(&rows, 2, &is_same, &config).expect("four pairs")
+    }
+
+    #[test]
+    fn a_card_tells_the_score_of_its_own_weights_and_what_it_leaves_out() {
+        let mut progress = Progress::start(TrainConfig::demo(), "2 identities".to_owned());
+        progress.accuracy_before = Some(0.5);
+        progress.note_score(0.75);
+        let card = model_card(&progress, true, Some(&report()), 7);
+        let of_these = "accuracy of these weights: 1.00000+-0.00000 on 4 pairs";
+        assert!(card.contains(of_these), "{card}");
+        assert!(card.contains("Validation rate: "), "{card}");
+        assert!(card.contains("7 pairs of the file were left out"), "{card}");
+        let whole = model_card(&progress, true, Some(&report()), 0);
+        assert!(!whole.contains("left out"), "{whole}");
     }
 }

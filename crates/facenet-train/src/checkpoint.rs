@@ -22,7 +22,8 @@ use serde::de::DeserializeOwned;
 use crate::durable::{sync_folder, write_new};
 use crate::error::TrainError;
 use manifest::Manifest;
-pub use store::{checkpoint_path, checkpoints, latest, prune, sweep};
+pub(crate) use store::set_aside;
+pub use store::{checkpoint_path, checkpoints, latest, prune, supersede, sweep};
 
 /// File of the weights and running statistics; with the caller's `config.json` beside it, a
 /// checkpoint is a model folder.

@@ -14,6 +14,9 @@ use crate::optimizer::{OptimizerConfig, OptimizerKind};
 pub const UNSET: &str = "none";
 /// Epsilon of every batch normalisation, as in the reference networks.
 pub(crate) const BATCH_NORM_EPS: f64 = 1e-3;
+/// Most images of a forward pass in eval mode, the reference's batch: a batch is counted in
+/// triplets' images, of which a step embeds the distinct ones only, and may be far larger.
+pub(crate) const MAX_FORWARD: usize = 90;
 /// Largest rotation of `random_rotate`, in degrees either way (the reference's softmax script).
 pub const MAX_ROTATION_DEGREES: f32 = 10.0;
 
@@ -330,6 +333,11 @@ impl TrainConfig {
             bn_eps: BATCH_NORM_EPS,
             keep_probability: self.keep_probability,
         }
+    }
+
+    /// Images of a forward pass that is not differentiated: a batch, where that is not large.
+    pub(crate) fn forward_batch(&self) -> usize {
+        self.batch_size.min(MAX_FORWARD)
     }
 
     /// The mining rule, on the device of the run.

@@ -32,12 +32,16 @@ pub(crate) struct Engine {
     pub(crate) scoring: Option<ScoringSet>,
     pub(crate) record: Record,
     pub(crate) last_loss: Option<f64>,
+    /// Whether this process has made a step.
+    pub(crate) has_trained: bool,
     pub(crate) last: Option<Last>,
 }
 
 /// The scores of the last epoch's end.
 #[derive(Default)]
 pub(crate) struct Last {
+    /// Steps made when they were taken.
+    pub(crate) step: u64,
     pub(crate) raw: Option<Report>,
     pub(crate) ema: Option<Report>,
 }
@@ -49,7 +53,7 @@ impl Engine {
     /// Whatever stops a run: bad data, divergence, starvation, a full disk.
     pub(crate) fn run(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         if self.progress.step == 0 {
-            let before = self.score(false, observer)?;
+            let before = self.score(false, true, observer)?;
             self.progress.accuracy_before = before.map(|report| report.accuracy_mean);
         }
         while !self.progress.is_done() {
@@ -110,7 +114,11 @@ impl Engine {
             epoch,
             step: round,
             ids: &ids,
-            batch: config.batch_size,
+            batch: match config.mining_mode {
+                MiningMode::Eval => config.forward_batch(),
+                // Its statistics are those of the batch that was asked for.
+                MiningMode::Train => config.batch_size,
+            },
         };
         let mode = match config.mining_mode {
             MiningMode::Eval => Mode::Eval,
@@ -188,6 +196,8 @@ impl Engine {
         self.ema
             .update(&self.model.state(), Some(self.progress.step - 1))?;
         self.last_loss = Some(made.loss);
+        self.has_trained = true;
+        self.progress.note_loss(made.loss);
         self.tell_step(&made, (epoch, step_in_epoch), rate, began, observer)?;
         Ok(true)
     }

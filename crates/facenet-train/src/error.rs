@@ -31,10 +31,7 @@ pub enum TrainError {
         remedy: String,
     },
     /// A number is no longer finite.
-    #[error(
-        "step {step}: {what}; lower --learning-rate, or go on from an earlier checkpoint with \
-         a lower one"
-    )]
+    #[error("step {step}: {what}; lower --learning-rate, in a new run or with --resume CHECKPOINT")]
     Diverged {
         /// Optimizer steps made before.
         step: u64,

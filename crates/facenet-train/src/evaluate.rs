@@ -13,7 +13,7 @@ use crate::embeddings_file::Stored;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::observer::{Observer, Stage};
-use crate::saved::{SavedModel, saved_model};
+use crate::saved::{SavedModel, saved_model, warn_of_strays};
 use crate::scoring::{PairsSource, Protocol, ScoringSet};
 use crate::source::Files;
 
@@ -84,7 +84,7 @@ pub fn evaluate(
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
     let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits, observer)?;
-    let (model, recipe) = open(source)?;
+    let (model, recipe) = open(source, observer)?;
     let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
     let report = score(&model, &feed, &set, source.batch_size, observer)?;
     Ok(Evaluation {
@@ -150,7 +150,7 @@ pub fn embed(
     images: &[PathBuf],
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
-    let (model, recipe) = open(source)?;
+    let (model, recipe) = open(source, observer)?;
     let (paths, mut skipped) = list(images)?;
     let files = Files {
         paths,
@@ -171,7 +171,7 @@ pub fn embed(
     if rows.ids.is_empty() {
         return Err(TrainError::Data {
             path: images.first().cloned().unwrap_or_default(),
-            what: "not one readable image".to_owned(),
+            what: none_readable(&skipped),
             remedy: READABLE.to_owned(),
         });
     }
@@ -186,8 +186,16 @@ pub fn embed(
     })
 }
 
+/// What is wrong where no image could be read, with the first one's reason.
+fn none_readable(skipped: &Skipped) -> String {
+    match skipped.first() {
+        Some((_, reason)) => format!("not one readable image; the first: {reason}"),
+        None => "not one readable image".to_owned(),
+    }
+}
+
 /// Opens the model and settles its recipe.
-fn open(source: &ModelSource) -> Result<(Model, Recipe), TrainError> {
+fn open(source: &ModelSource, observer: &mut dyn Observer) -> Result<(Model, Recipe), TrainError> {
     let device = open_device(&source.device)?;
     let SavedModel { recipe: own, .. } = saved_model(&source.model)?;
     let recipe = match &source.recipe {
@@ -198,12 +206,7 @@ fn open(source: &ModelSource) -> Result<(Model, Recipe), TrainError> {
         None => own,
     };
     let (model, _, report) = load_model(&source.model, &device)?;
-    if !report.tolerated.is_empty() {
-        tracing::warn!(
-            "ignored tensors of no use here: {}",
-            report.tolerated.join(", ")
-        );
-    }
+    warn_of_strays(&source.model, &report, observer);
     Ok((model, recipe))
 }
 

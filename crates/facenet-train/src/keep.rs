@@ -19,13 +19,15 @@ use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
 use crate::statistics::settle_statistics;
 
 impl Engine {
-    /// Scores the weights, or their moving average, and logs it; `None` where nothing is scored.
+    /// Scores the weights, or their moving average, and logs it where `is_news`; `None` where
+    /// nothing is scored.
     ///
     /// Running statistics that are too young are recalibrated first; those of the weights then
     /// stay so.
     pub(crate) fn score(
         &mut self,
         is_ema: bool,
+        is_news: bool,
         observer: &mut dyn Observer,
     ) -> Result<Option<Report>, TrainError> {
         if self.scoring.is_none() {
@@ -47,7 +49,9 @@ impl Engine {
         let report = report?;
         let seconds = began.elapsed().as_secs_f64();
         let step = self.progress.step;
-        self.record.scored(step, &report, is_ema, seconds)?;
+        if is_news {
+            self.record.scored(step, &report, is_ema, seconds)?;
+        }
         let missing = self.scoring.as_ref().map_or(0, |set| set.missing);
         observer.event(&Event::Scored {
             step,
@@ -67,7 +71,7 @@ impl Engine {
         let pictures = set.pictures.clone();
         let threads = config.loader_threads;
         let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
-        score(&self.model, &feed, set, config.batch_size, observer)
+        score(&self.model, &feed, set, config.forward_batch(), observer)
             .map_err(|error| divergence(error, self.progress.step))
     }
 
@@ -79,7 +83,7 @@ impl Engine {
             epoch: self.progress.epoch(),
             step: self.progress.step,
             ids: &ids,
-            batch: self.progress.config.batch_size,
+            batch: self.progress.config.forward_batch(),
         };
         settle_statistics(&self.model, &self.plan.feed, &pass)
     }
@@ -96,14 +100,13 @@ impl Engine {
     /// Scores, notes the best and saves, at the end of an epoch.
     pub(crate) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         self.check_weights()?;
-        let raw = self.score(false, observer)?;
-        let score = match &raw {
+        let last = self.scores(true, observer)?;
+        let score = match &last.raw {
             Some(report) => Some(report.accuracy_mean),
-            None => self.last_loss.map(|loss| -loss),
+            None => self.progress.epoch_loss.mean().map(|loss| -loss),
         };
         let is_best = score.is_some_and(|score| self.progress.note_score(score));
-        let ema = self.score(true, observer)?;
-        self.last = Some(Last { raw, ema });
+        self.last = Some(last);
         self.save(observer)?;
         if is_best {
             self.save_model_as(BEST_DIR, false)?;
@@ -111,9 +114,24 @@ impl Engine {
         Ok(())
     }
 
-    /// Scores and saves what the run has made; a run that ended with an epoch has done so.
+    fn scores(&mut self, is_news: bool, observer: &mut dyn Observer) -> Result<Last, TrainError> {
+        Ok(Last {
+            step: self.progress.step,
+            raw: self.score(false, is_news, observer)?,
+            ema: self.score(true, is_news, observer)?,
+        })
+    }
+
+    /// Scores and saves what the run has made; a run that ended with an epoch has done so. Where
+    /// this process has made no step, the score is no news and the logs stay as they are.
     pub(crate) fn finish(&mut self, observer: &mut dyn Observer) -> Result<Last, TrainError> {
-        if self.progress.step_in_epoch() != 0 || self.last.is_none() {
+        if !self.has_trained {
+            self.check_weights()?;
+            self.last = Some(self.scores(false, observer)?);
+            if self.progress.step == 0 {
+                self.save(observer)?;
+            }
+        } else if self.progress.step_in_epoch() != 0 || self.last.is_none() {
             self.end_epoch(observer)?;
         }
         self.save_model_as(MODEL_DIR, false)?;
@@ -144,7 +162,7 @@ impl Engine {
             optimizer: self.optimizer.state()?,
             progress: self.progress.clone(),
         };
-        let card = model_card(&self.progress, false);
+        let card = self.card(false);
         let config = self.saved_config();
         let files = model_files(&BTreeMap::new(), &config, &card)?;
         let extra: Vec<_> = files
@@ -164,9 +182,24 @@ impl Engine {
         } else {
             self.model.state()
         };
-        let card = model_card(&self.progress, is_ema);
+        let card = self.card(is_ema);
         let dir = self.record.folder.model_dir().join(name);
         Ok(save_model(&dir, &state, &self.saved_config(), &card)?)
+    }
+
+    /// The card of the weights, or their average, with their score where they have one.
+    fn card(&self, is_ema: bool) -> String {
+        let last = self.last.as_ref();
+        let now = last.filter(|last| last.step == self.progress.step);
+        let report = now.and_then(|now| {
+            if is_ema {
+                now.ema.as_ref()
+            } else {
+                now.raw.as_ref()
+            }
+        });
+        let missing = self.scoring.as_ref().map_or(0, |set| set.missing);
+        model_card(&self.progress, is_ema, report, missing)
     }
 
     fn saved_config(&self) -> SavedConfig {

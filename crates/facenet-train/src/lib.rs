@@ -21,6 +21,7 @@ pub mod optimizer;
 mod plan;
 mod progress;
 mod record;
+mod rewind;
 mod run;
 mod run_folder;
 mod saved;
@@ -40,7 +41,7 @@ pub use facenet_sampler as sampler;
 
 pub use checkpoint::{
     Checkpoint, EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path, checkpoints,
-    latest, prune, sweep,
+    latest, prune, supersede, sweep,
 };
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
@@ -51,7 +52,7 @@ pub use events::{EventWriter, LoggedEvent, read_events};
 pub use mine_tensor::mine_tensor;
 pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
-pub use progress::{Best, ImageTriplet, Progress};
+pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
     stored_config, train,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use facenet_dataset::{ImageId, Pictures};
-use facenet_miner::Miner;
+use facenet_miner::{MineError, Miner, Rule};
 use facenet_sampler::{Sampler, SamplerConfig};
 
 use crate::config::TrainConfig;
@@ -38,10 +38,12 @@ impl Plan {
         if let Some(why) = miner.fallback() {
             tracing::warn!("{why}");
         }
+        let sampler = Sampler::new(&pictures.sizes(), sampling)?;
+        check_triplets(config, &sampler)?;
         Ok(Self {
             schedule: schedule(config)?,
             miner,
-            sampler: Sampler::new(&pictures.sizes(), sampling)?,
+            sampler,
             feed: Feed::training(config, pictures)?,
         })
     }
@@ -53,6 +55,33 @@ impl Plan {
         ids.map(|&(identity, image)| ImageId { identity, image })
             .collect()
     }
+}
+
+/// Refuses `batch-all` where the first round has more triplets than may be collected: unless only
+/// violating ones count, sizes alone say how many.
+fn check_triplets(config: &TrainConfig, sampler: &Sampler) -> Result<(), TrainError> {
+    if config.rule != Rule::BatchAll || config.only_violating {
+        return Ok(());
+    }
+    let count = n_triplets(&sampler.round(0).counts);
+    if count <= config.max_triplets as u64 {
+        return Ok(());
+    }
+    Err(TrainError::Mine(MineError::TooManyTriplets {
+        count,
+        max_triplets: config.max_triplets,
+    }))
+}
+
+/// Triplets of a round with so many images of each identity: every anchor with every other image
+/// of its identity and every image of another.
+fn n_triplets(counts: &[u32]) -> u64 {
+    let n_images: u64 = counts.iter().map(|&n| u64::from(n)).sum();
+    counts.iter().fold(0, |total: u64, &n| {
+        let n = u64::from(n);
+        let pairs = n * n.saturating_sub(1);
+        total.saturating_add(pairs.saturating_mul(n_images - n))
+    })
 }
 
 /// The schedule: the flag's rate, or the file's where that is not positive, times the decay.
@@ -88,5 +117,14 @@ mod tests {
         let schedule = schedule(&config).expect("no file is named");
         let found = [0, 19, 20, 39, 40].map(|step| schedule.at(step / 10, step));
         assert_eq!(found, [1.0, 1.0, 0.5, 0.5, 0.25].map(RateAt::Rate));
+    }
+
+    #[test]
+    fn triplets_are_counted_from_sizes() {
+        // 6 anchors x 2 positives x 3 negatives, as the miner counts two labels of three.
+        assert_eq!(n_triplets(&[3, 3]), 36);
+        // 2 x 1 x 4 + 3 x 2 x 3 + none of a single image.
+        assert_eq!(n_triplets(&[2, 3, 1]), 26);
+        assert_eq!(n_triplets(&[]), 0);
     }
 }

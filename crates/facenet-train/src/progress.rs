@@ -29,6 +29,9 @@ pub struct Progress {
     pub images: u64,
     /// Updates of the running statistics.
     pub statistics_updates: u64,
+    /// Losses of the epoch's steps so far.
+    #[serde(default)]
+    pub epoch_loss: EpochLoss,
     /// The round's triplets that no step has used yet, in order.
     pub pending: Vec<ImageTriplet>,
     /// Accuracy before the first step.
@@ -40,10 +43,26 @@ pub struct Progress {
 /// The best score of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Accuracy where the run is scored, else the negated loss.
+    /// Accuracy where the run is scored, else the negated mean loss of the epoch.
     pub score: f64,
     /// The step after which it was measured.
     pub step: u64,
+}
+
+/// The losses of an epoch's steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpochLoss {
+    /// Their sum.
+    pub sum: f64,
+    /// Their number.
+    pub steps: u64,
+}
+
+impl EpochLoss {
+    /// Their mean; `None` before the first step.
+    pub fn mean(&self) -> Option<f64> {
+        (self.steps > 0).then(|| self.sum / self.steps as f64)
+    }
 }
 
 impl Progress {
@@ -57,6 +76,7 @@ impl Progress {
             empty_rounds: 0,
             images: 0,
             statistics_updates: 0,
+            epoch_loss: EpochLoss::default(),
             pending: Vec::new(),
             accuracy_before: None,
             best: None,
@@ -89,6 +109,15 @@ impl Progress {
     pub fn take_batch(&mut self) -> Vec<ImageTriplet> {
         let n_triplets = (self.config.batch_size / 3).min(self.pending.len());
         self.pending.drain(..n_triplets).collect()
+    }
+
+    /// Notes the loss of the step just made; an epoch's first begins a new sum.
+    pub fn note_loss(&mut self, loss: f64) {
+        if self.config.epoch_size == 1 || self.step_in_epoch() == 1 {
+            self.epoch_loss = EpochLoss::default();
+        }
+        self.epoch_loss.sum += loss;
+        self.epoch_loss.steps += 1;
     }
 
     /// Notes a score of the current step; true when it is the best so far.
@@ -153,6 +182,20 @@ mod tests {
             })
         );
         assert!(!progress.note_score(f64::NAN), "NaN is never the best");
+    }
+
+    #[test]
+    fn the_loss_of_an_epoch_is_the_mean_of_its_own_steps() {
+        let mut progress = progress();
+        assert_eq!(progress.epoch_loss.mean(), None);
+        let losses = [8.0, 4.0, 2.0, 2.0, 1.0, 0.5];
+        let means = losses.map(|loss| {
+            progress.step += 1;
+            progress.note_loss(loss);
+            progress.epoch_loss.mean().expect("a step was made")
+        });
+        let expected = [8.0, 6.0, 14.0 / 3.0, 4.0, 1.0, 0.75];
+        assert_eq!(means.map(f64::to_bits), expected.map(f64::to_bits));
     }
 
     #[test]

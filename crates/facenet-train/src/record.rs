@@ -14,6 +14,9 @@ use crate::progress::Progress;
 use crate::run_folder::{GitRevision, RunFolder, run_name};
 use crate::step::Stepped;
 
+/// Where the program's source lay when it was built: its revision is what the log names, not that
+/// of the user's working folder.
+const SOURCE_DIR: &str = env!("CARGO_MANIFEST_DIR");
 /// Checkpoints kept, besides the best.
 const KEPT: usize = 3;
 
@@ -21,7 +24,8 @@ const KEPT: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Record {
     pub(crate) folder: RunFolder,
-    events: EventWriter,
+    /// Opened by the first event: a start that trains nothing leaves no file.
+    events: Option<EventWriter>,
 }
 
 impl Record {
@@ -62,13 +66,21 @@ impl Record {
         command_line: &[String],
     ) -> Result<Self, TrainError> {
         folder.write_arguments(&config.arguments())?;
-        let git = std::env::current_dir()
-            .ok()
-            .and_then(|here| GitRevision::of(&here));
+        let git = GitRevision::of(Path::new(SOURCE_DIR));
         let version = env!("CARGO_PKG_VERSION");
         folder.write_revision(&command_line.join(" "), version, git.as_ref())?;
-        let events = EventWriter::create(folder.log_dir(), now())?;
-        Ok(Self { folder, events })
+        Ok(Self {
+            folder,
+            events: None,
+        })
+    }
+
+    fn write(&mut self, step: u64, values: &[(&str, f32)]) -> Result<(), TrainError> {
+        let events = match &mut self.events {
+            Some(events) => events,
+            closed => closed.insert(EventWriter::create(self.folder.log_dir(), now())?),
+        };
+        events.write(now(), step, values)
     }
 
     pub(crate) fn mined(
@@ -81,7 +93,7 @@ impl Record {
             ("time/selection", seconds as f32),
             ("mining/active_share", statistics.active_share as f32),
         ];
-        self.events.write(now(), step, &values)
+        self.write(step, &values)
     }
 
     pub(crate) fn stepped(
@@ -98,7 +110,7 @@ impl Record {
             ("train/d_an", made.d_an as f32),
             ("train/gradient_norm", made.gradient_norm as f32),
         ];
-        self.events.write(now(), step, &values)
+        self.write(step, &values)
     }
 
     /// Logs a score; where the validation rate is undefined the text log says NaN.
@@ -119,7 +131,7 @@ impl Record {
         };
         let values = [report.accuracy_mean as f32, val as f32, seconds as f32];
         let values: Vec<_> = tags.into_iter().zip(values).collect();
-        self.events.write(now(), step, &values)
+        self.write(step, &values)
     }
 
     /// Writes a checkpoint and removes those that are no longer kept.
@@ -133,8 +145,7 @@ impl Record {
         let path = checkpoint.save(self.folder.model_dir(), step, extra)?;
         prune(self.folder.model_dir(), KEPT, best.map(|best| best.step))?;
         let seconds = began.elapsed().as_secs_f32();
-        self.events
-            .write(now(), step, &[("time/save_variables", seconds)])?;
+        self.write(step, &[("time/save_variables", seconds)])?;
         Ok(path)
     }
 }

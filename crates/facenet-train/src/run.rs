@@ -19,6 +19,9 @@ use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
+use crate::rewind::rewind;
+use crate::saved::warn_of_strays;
+use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
 use crate::source::{fingerprint, training_pictures};
 
@@ -50,10 +53,12 @@ pub struct ResumeRequest {
 }
 
 /// Settings that a resumed run may change: none of them changes a step already made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ResumeOverrides {
     /// Epochs in all.
     pub max_nrof_epochs: Option<u64>,
+    /// Learning rate of the steps to come; zero or negative reads the schedule file.
+    pub learning_rate: Option<f64>,
     /// `cpu` or `cuda:N`.
     pub device: Option<String>,
     /// Threads that decode images.
@@ -71,6 +76,8 @@ pub struct Outcome {
     pub steps: u64,
     /// Images that went through a training step.
     pub images: u64,
+    /// Training images that this process found unreadable and left out.
+    pub unreadable_images: u64,
     /// Seconds of this process's part of the run.
     pub seconds: f64,
     /// Accuracy before the first step; `None` where nothing is scored.
@@ -103,13 +110,15 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outc
     let pictures = training_pictures(config, observer)?;
     let fingerprint = fingerprint(&*pictures);
     let plan = Plan::new(config, pictures)?;
-    let model = first_model(config, &device)?;
+    warn_of_no_step(&plan.schedule, observer);
+    let model = first_model(config, &device, observer)?;
     let engine = Engine {
         optimizer: Optimizer::new(&config.optimizer()),
         ema: Ema::new(config.moving_average_decay, &model.state())?,
         record: Record::create(config, &request.command_line)?,
         progress: Progress::start(config.clone(), fingerprint),
         last_loss: None,
+        has_trained: false,
         last: None,
         plan,
         model,
@@ -161,6 +170,7 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
         progress.step
     );
     observer.event(&Event::Note(&note));
+    rewind(&run_dir, &progress, observer)?;
     finish(
         Engine {
             progress,
@@ -171,6 +181,7 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
             scoring,
             record,
             last_loss: None,
+            has_trained: false,
             last: None,
         },
         observer,
@@ -192,6 +203,9 @@ impl ResumeOverrides {
     fn apply(&self, config: &mut TrainConfig) {
         if let Some(epochs) = self.max_nrof_epochs {
             config.max_nrof_epochs = epochs;
+        }
+        if let Some(rate) = self.learning_rate {
+            config.learning_rate = rate;
         }
         if let Some(device) = &self.device {
             config.device.clone_from(device);
@@ -215,6 +229,7 @@ fn finish(mut engine: Engine, observer: &mut dyn Observer) -> Result<Outcome, Tr
         status: if is_stopped { "stopped" } else { "done" },
         steps: engine.progress.step,
         images: engine.progress.images,
+        unreadable_images: engine.plan.feed.quarantined().len() as u64,
         seconds: began.elapsed().as_secs_f64(),
         accuracy_before: engine.progress.accuracy_before,
         accuracy_after: report.map(|report| report.accuracy_mean),
@@ -227,11 +242,16 @@ fn finish(mut engine: Engine, observer: &mut dyn Observer) -> Result<Outcome, Tr
 }
 
 /// The model that a new run begins with: drawn from the seed, or a saved one's weights.
-fn first_model(config: &TrainConfig, device: &Device) -> Result<Model, TrainError> {
+fn first_model(
+    config: &TrainConfig,
+    device: &Device,
+    observer: &mut dyn Observer,
+) -> Result<Model, TrainError> {
     let Some(dir) = &config.pretrained_model else {
         return Ok(Model::new(config.model(), config.seed, DType::F32, device)?);
     };
-    let (_, saved, _) = load_model(dir, device)?;
+    let (_, saved, report) = load_model(dir, device)?;
+    warn_of_strays(dir, &report, observer);
     let (wanted, found) = (config.model(), &saved.model);
     let shape = |model: &facenet_model::ModelConfig| {
         (model.architecture, model.image_size, model.embedding_size)
@@ -262,12 +282,17 @@ fn checkpoint_of(dir: &Path) -> Result<PathBuf, TrainError> {
     if dir.join(PROGRESS_FILE).is_file() {
         return Ok(dir.to_owned());
     }
+    // `train` names this folder at its end; the run's checkpoints lie beside it.
+    let dir = match dir.parent() {
+        Some(run_dir) if dir.ends_with(MODEL_DIR) && dir.is_dir() => run_dir,
+        _ => dir,
+    };
     let newest = if dir.is_dir() { latest(dir)? } else { None };
     newest.ok_or_else(|| {
         TrainError::checkpoint(
             dir,
             "found no checkpoint, expected a run's model folder or a checkpoint-<step> folder",
-            "give the folder that `train` named as its model folder, without /model",
+            "give the folder that holds the run's checkpoint-<step> folders, or one of them",
         )
     })
 }
@@ -292,6 +317,15 @@ fn check_same_data(folder: &Path, expected: &str, found: &str) -> Result<(), Tra
         format!("the data set has changed: found {found}, expected {expected}"),
         "restore the data set, or begin a new run with --pretrained-model",
     ))
+}
+
+/// Warns where the schedule ends the run before its first step.
+fn warn_of_no_step(schedule: &Schedule, observer: &mut dyn Observer) {
+    if schedule.at(0, 0) == RateAt::Stop {
+        let text = "--learning-rate-schedule-file: its first rate ends the run: no step will be \
+                    made; give epoch 0 a rate above 0";
+        observer.event(&Event::Warning(text));
+    }
 }
 
 /// Says why a memory fraction below 1 cannot act.

@@ -20,9 +20,11 @@ pub struct RunFolder {
     model_dir: PathBuf,
 }
 
-/// The commit that a program was run from.
+/// The commit that a work tree is at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitRevision {
+    /// Root of the work tree.
+    pub folder: PathBuf,
     /// Hash of the commit.
     pub hash: String,
     /// Whether tracked files differ from it, or others lie about.
@@ -115,8 +117,8 @@ impl RunFolder {
         durable::replace(&self.log_dir.join("arguments.txt"), text.as_bytes())
     }
 
-    /// Writes `revision_info.txt`: command line, version, git hash and dirty flag, "unknown"
-    /// without `git`.
+    /// Writes `revision_info.txt`: command line, version, git hash, dirty flag and the work tree
+    /// that they are of; "unknown" without `git`.
     ///
     /// # Errors
     /// [`TrainError::Io`] when the file cannot be written; it is then as it was.
@@ -128,9 +130,12 @@ impl RunFolder {
     ) -> Result<(), TrainError> {
         let hash = git.map_or("unknown", |git| git.hash.as_str());
         let dirty = git.map_or("unknown", |git| if git.is_dirty { "yes" } else { "no" });
+        let folder = git.map_or("unknown".to_owned(), |git| git.folder.display().to_string());
         let text = format!(
-            "command line: {}\nversion: {version}\ngit hash: {hash}\ngit dirty: {dirty}\n",
+            "command line: {}\nversion: {version}\ngit hash: {hash}\ngit dirty: {dirty}\n\
+             git folder: {}\n",
             one_line(command_line),
+            one_line(&folder),
         );
         durable::replace(&self.log_dir.join("revision_info.txt"), text.as_bytes())
     }
@@ -169,7 +174,13 @@ impl GitRevision {
             .to_owned();
         let is_dirty = !git(folder, &["status", "--porcelain"])?.is_empty();
         let is_hash = hash.len() >= 40 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        is_hash.then_some(Self { hash, is_dirty })
+        let root = git(folder, &["rev-parse", "--show-toplevel"])?;
+        let folder = PathBuf::from(root.trim_end());
+        is_hash.then_some(Self {
+            folder,
+            hash,
+            is_dirty,
+        })
     }
 }
 
@@ -331,10 +342,11 @@ mod tests {
         folder
             .write_revision("facenet train", "0.1.0", None)
             .expect("writable");
-        let expected =
-            "command line: facenet train\nversion: 0.1.0\ngit hash: unknown\ngit dirty: unknown\n";
+        let expected = "command line: facenet train\nversion: 0.1.0\ngit hash: unknown\ngit dirty: unknown\n\
+             git folder: unknown\n";
         assert_eq!(bases.read("revision_info.txt"), expected);
         let git = GitRevision {
+            folder: "there".into(),
             hash: "ab12".to_owned(),
             is_dirty: true,
         };
@@ -344,7 +356,7 @@ mod tests {
         assert!(
             bases
                 .read("revision_info.txt")
-                .ends_with("git hash: ab12\ngit dirty: yes\n")
+                .ends_with("git hash: ab12\ngit dirty: yes\ngit folder: there\n")
         );
     }
 
@@ -364,6 +376,11 @@ mod tests {
             return;
         }
         let clean = GitRevision::of(root.path()).expect("a commit");
+        let real = fs::canonicalize(root.path()).expect("it is there");
+        assert_eq!(
+            fs::canonicalize(&clean.folder).expect("the work tree"),
+            real
+        );
         assert!(clean.hash.len() >= 40 && !clean.is_dirty, "{clean:?}");
         fs::write(root.path().join("new.txt"), "").expect("writable");
         let dirty = GitRevision::of(root.path()).expect("a commit");

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use facenet_dataset::Recipe;
-use facenet_model::{CONFIG_FILE, ModelConfig, load_config};
+use facenet_model::{CONFIG_FILE, LoadReport, ModelConfig, load_config};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::observer::{Event, Observer};
 
 /// A saved model's network and the recipe it was trained with.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +40,18 @@ pub fn saved_model(dir: &Path) -> Result<SavedModel, TrainError> {
         model: saved.model,
         recipe,
     })
+}
+
+/// Names the tensors of a model that nothing here uses.
+pub(crate) fn warn_of_strays(dir: &Path, report: &LoadReport, observer: &mut dyn Observer) {
+    if report.tolerated.is_empty() {
+        return;
+    }
+    observer.event(&Event::Warning(&format!(
+        "{}: ignored tensors of no use here: {}",
+        dir.display(),
+        report.tolerated.join(", ")
+    )));
 }
 
 impl TrainConfig {

@@ -117,6 +117,7 @@ impl ScoringSet {
         limits: DecodeLimits,
         observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
+        check_folder(&source.dir)?;
         let pairs = selected_pairs(&source.pairs, source.folds.as_deref())?;
         let policy = if source.allow_missing {
             MissingPolicy::Allow
@@ -207,6 +208,18 @@ impl ScoringSet {
     pub(crate) fn wants_mirrored(&self) -> bool {
         self.protocol.flip.is_some()
     }
+}
+
+/// The folder of the images, before the file that names them: the latter's place may be a guess.
+fn check_folder(dir: &Path) -> Result<(), TrainError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    Err(TrainError::Data {
+        path: dir.to_owned(),
+        what: "found no folder of that name, expected one with <identity>/<image>".to_owned(),
+        remedy: "check --lfw-dir".to_owned(),
+    })
 }
 
 /// The pairs file, or the named folds of it.

@@ -88,18 +88,29 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
         ("--resize", config.resize != Some(0), least(0, 1)),
         (
             "--random-crop",
-            !config.random_crop
-                || config
-                    .resize
-                    .is_none_or(|r| r as usize >= config.image_size),
-            format!(
-                "cannot cut {0} x {0} pixels out of images resized to {1}; raise --resize above \
-                 --image-size or drop --random-crop",
-                config.image_size,
-                config.resize.unwrap_or(0)
-            ),
+            !config.random_crop || recipe_side(config).is_none_or(|side| side >= config.image_size),
+            no_room(config),
         ),
     ]
+}
+
+/// The side that the recipe gives every image that is not smaller before, if it gives one.
+fn recipe_side(config: &TrainConfig) -> Option<usize> {
+    let side = config.resize.or(config.centre_crop)?;
+    Some(side as usize)
+}
+
+fn no_room(config: &TrainConfig) -> String {
+    let (made, flag) = match config.resize {
+        Some(_) => ("resized", "--resize"),
+        None => ("cropped", "--centre-crop"),
+    };
+    format!(
+        "cannot cut {0} x {0} pixels out of images {made} to {1}; raise {flag} above --image-size \
+         or drop --random-crop",
+        config.image_size,
+        recipe_side(config).unwrap_or(0)
+    )
 }
 
 /// Numbers so large that memory would end before training begins.
@@ -309,6 +320,13 @@ mod tests {
                 c.resize = Some(30);
             },
             "cannot cut 32 x 32 pixels out of images resized to 30",
+        );
+        check_refused(
+            |c| {
+                c.random_crop = true;
+                c.centre_crop = Some(31);
+            },
+            "cannot cut 32 x 32 pixels out of images cropped to 31; raise --centre-crop",
         );
     }
 }

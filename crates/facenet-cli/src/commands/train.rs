@@ -119,6 +119,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         "quiet",
         "log-level",
         "max-nrof-epochs",
+        "learning-rate",
         "device",
         "loader-threads",
         "checkpoint-every",
@@ -136,6 +137,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
     }
     Ok(ResumeOverrides {
         max_nrof_epochs: args.max_nrof_epochs,
+        learning_rate: args.learning_rate,
         device: args.device.clone(),
         loader_threads: args.loader_threads,
         checkpoint_every: args.checkpoint_every,
@@ -187,6 +189,10 @@ fn summary(outcome: &Outcome) -> String {
         "{}: {} steps, {} images, {:.0} s\n",
         outcome.status, outcome.steps, outcome.images, outcome.seconds
     );
+    if outcome.unreadable_images > 0 {
+        let n_images = outcome.unreadable_images;
+        let _ = writeln!(text, "Left out: {n_images} unreadable images");
+    }
     let percent = |accuracy: Option<f64>| {
         accuracy.map_or("not scored".to_owned(), |accuracy| {
             format!("{:.2} %", 100.0 * accuracy)
@@ -215,7 +221,7 @@ mod tests {
     #[test]
     fn a_resumed_run_is_given_all_that_may_change() {
         let line = "facenet train --resume R --max-nrof-epochs 3 --device cuda:1 \
-            --loader-threads 5 --checkpoint-every 7";
+            --loader-threads 5 --checkpoint-every 7 --learning-rate 0.5";
         let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
         let cli = Cli::try_parse_from(&arguments).expect("a command line that is understood");
         let Command::Train(args) = cli.command else {
@@ -226,8 +232,9 @@ mod tests {
             device: Some("cuda:1".to_owned()),
             loader_threads: Some(5),
             checkpoint_every: Some(7),
+            learning_rate: Some(0.5),
         };
-        let found = overrides(&args, &arguments).expect("these four may change");
+        let found = overrides(&args, &arguments).expect("these five may change");
         assert_eq!(found, expected);
     }
 
@@ -289,6 +296,7 @@ mod tests {
             status: "done",
             steps: 3,
             images: 90,
+            unreadable_images: 2,
             seconds: 1.0,
             accuracy_before: Some(0.5),
             accuracy_after: Some(0.875),
@@ -303,6 +311,7 @@ mod tests {
             text.contains("50.00 % before, 87.50 % after (90.00 % with"),
             "{text}"
         );
+        assert!(text.contains("Left out: 2 unreadable images\n"), "{text}");
         assert!(text.contains("Model: m\nLogs:  l\n"), "{text}");
     }
 }

@@ -7,6 +7,7 @@ mod demo;
 mod embed;
 mod evaluate;
 mod extremes;
+mod going_on;
 mod golden;
 mod hostile;
 mod mine;

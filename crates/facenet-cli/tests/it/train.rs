@@ -23,10 +23,11 @@ fn file_of(scratch: &Scratch, object: &Value, key: &str, name: &str) -> String {
     scratch.read(&format!("{folder}/{name}"))
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "status",
     "steps",
     "images",
+    "unreadable_images",
     "seconds",
     "accuracy_before",
     "accuracy_after",
@@ -62,7 +63,7 @@ fn the_result_has_its_keys_and_null_where_nothing_is_scored() {
             (&"done".into(), &2.into()),
             "{object}"
         );
-        for key in &KEYS[4..9] {
+        for key in &KEYS[5..10] {
             assert_eq!(object[*key].is_number(), is_scored, "{key}: {object}");
             assert_eq!(object[*key].is_null(), !is_scored, "{key}: {object}");
         }
@@ -255,7 +256,7 @@ fn lists_that_do_not_serve_are_refused() {
         (
             "--train-people empty.txt",
             DATA,
-            "empty.txt:0: no names, expected one a line",
+            "empty.txt: no names, expected one a line",
         ),
         (
             "--train-people nobody.txt",

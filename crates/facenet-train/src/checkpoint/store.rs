@@ -12,6 +12,9 @@ const PREFIX: &str = "checkpoint-";
 /// What a checkpoint is called while another of its step takes its place.
 const REPLACED_PREFIX: &str = ".replaced-";
 
+/// What is put before the name of a folder that a run has gone back behind.
+const SUPERSEDED_PREFIX: &str = "superseded-";
+
 /// Step and folder.
 type Found = (u64, PathBuf);
 
@@ -64,6 +67,26 @@ pub fn prune(run_dir: &Path, keep: usize, best: Option<u64>) -> Result<Vec<PathB
     Ok(old.into_iter().map(|(_, path)| path).collect())
 }
 
+/// Moves whatever has the name of a checkpoint of more than `step` steps aside, where it is no
+/// checkpoint any more: `superseded-checkpoint-<step>`, in place of an earlier one of that name.
+/// A run that goes on from `step` makes other ones. Returns what it moved, under its new names.
+///
+/// # Errors
+/// [`TrainError::Io`] when something cannot be listed, moved or deleted.
+pub fn supersede(run_dir: &Path, step: u64) -> Result<Vec<PathBuf>, TrainError> {
+    let mut later = found(run_dir)?;
+    later.retain(|(found, _)| *found > step);
+    later.iter().map(|(_, path)| set_aside(path)).collect()
+}
+
+/// Gives a folder of an abandoned part of a run a name that says so, and returns it.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, TrainError> {
+    let aside = prefixed(path, SUPERSEDED_PREFIX);
+    delete(&aside)?;
+    rename(path, &aside)?;
+    Ok(aside)
+}
+
 /// Clears up what a killed run left in `run_dir`: unfinished folders and files go, and a
 /// checkpoint whose successor did not make it comes back. Only the run's own process may call it.
 ///
@@ -90,7 +113,7 @@ pub(super) fn put_in_place(scratch: &Path, path: &Path) -> Result<(), TrainError
     if !path.exists() {
         return rename(scratch, path);
     }
-    let replaced = hidden(path, REPLACED_PREFIX);
+    let replaced = prefixed(path, REPLACED_PREFIX);
     rename(path, &replaced)?;
     if let Err(error) = rename(scratch, path) {
         rename(&replaced, path)?;
@@ -101,7 +124,7 @@ pub(super) fn put_in_place(scratch: &Path, path: &Path) -> Result<(), TrainError
 
 /// The name that `path` has while it is not complete.
 pub(super) fn scratch_path(path: &Path) -> PathBuf {
-    hidden(path, SCRATCH_PREFIX)
+    prefixed(path, SCRATCH_PREFIX)
 }
 
 /// Deletes a file or folder that may be there.
@@ -161,7 +184,7 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, TrainError> {
     entries.collect()
 }
 
-fn hidden(path: &Path, prefix: &str) -> PathBuf {
+fn prefixed(path: &Path, prefix: &str) -> PathBuf {
     let name = path
         .file_name()
         .map_or_else(String::new, |name| name.to_string_lossy().into());
@@ -267,14 +290,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_later_than_the_step_gone_back_to_is_moved_aside_whole_or_not() {
+        let run = run_with(&[4, 9, 10]);
+        fs::remove_file(checkpoint_path(run.path(), 9).join("progress.json")).expect("ours");
+        fs::create_dir(run.path().join("superseded-checkpoint-00000010"))
+            .expect("of an earlier time");
+        assert!(supersede(run.path(), 10).expect("ours").is_empty());
+        let moved = supersede(run.path(), 4).expect("ours");
+        let aside = [
+            "superseded-checkpoint-00000009",
+            "superseded-checkpoint-00000010",
+        ];
+        assert_eq!(moved, aside.map(|name| run.path().join(name)));
+        assert!(moved[1].join("progress.json").is_file());
+        assert_eq!(steps(run.path()), [4]);
+    }
+
+    #[test]
     fn sweeping_deletes_scratch_and_restores_what_was_replaced() {
         let run = run_with(&[1, 2]);
         let (one, two) = (
             checkpoint_path(run.path(), 1),
             checkpoint_path(run.path(), 2),
         );
-        fs::rename(&one, hidden(&one, REPLACED_PREFIX)).expect("as if killed while replacing");
-        fs::create_dir_all(hidden(&two, REPLACED_PREFIX)).expect("as if killed just after");
+        fs::rename(&one, prefixed(&one, REPLACED_PREFIX)).expect("as if killed while replacing");
+        fs::create_dir_all(prefixed(&two, REPLACED_PREFIX)).expect("as if killed just after");
         fs::create_dir_all(run.path().join(".scratch-checkpoint-00000003/x")).expect("writable");
         fs::write(run.path().join(".scratch-arguments.txt"), "").expect("writable");
         fs::write(run.path().join("notes.txt"), "").expect("writable");

@@ -14,12 +14,13 @@ use crate::runs::{
     Scratch, check_error, checkpoint_of, contents, copy, go_on, listen, names, run, run_dir,
 };
 
-/// Six epochs of two steps, with a checkpoint after every step, of which the first was the best.
+/// Six epochs of two steps with a checkpoint after every step, and the step of the best.
 fn long(scratch: &Scratch) -> (Outcome, u64) {
     let outcome = run(TrainConfig {
         epoch_size: 2,
         max_nrof_epochs: 6,
         checkpoint_every: Some(1),
+        seed: 2, // its best epoch is an early one
         ..scratch.config()
     });
     let last = Checkpoint::<Progress>::load(&checkpoint_of(&outcome, 12), &Device::Cpu);

@@ -68,7 +68,8 @@ fn the_revision_names_command_and_version() {
     assert_eq!(lines[0], "command line: facenet train");
     assert_eq!(lines[1], concat!("version: ", env!("CARGO_PKG_VERSION")));
     assert!(lines[2].starts_with("git hash: ") && lines[3].starts_with("git dirty: "));
-    assert_eq!(lines.len(), 4);
+    assert!(lines[4].starts_with("git folder: "));
+    assert_eq!(lines.len(), 5);
 }
 
 /// The lines of a results file: step, accuracy and validation rate, each with five decimals.

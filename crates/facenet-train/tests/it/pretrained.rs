@@ -6,7 +6,7 @@ use std::path::Path;
 use candle_core::Tensor;
 use facenet_train::dataset::Standardisation;
 use facenet_train::model::load_tensors;
-use facenet_train::{ExitClass, Outcome, TrainConfig, saved_model};
+use facenet_train::{Event, ExitClass, Outcome, TrainConfig, saved_model};
 
 use crate::runs::{Scratch, check_error, listen, run};
 
@@ -118,4 +118,55 @@ fn a_broken_model_is_refused_by_its_files_name() {
         }
         std::fs::write(&path, good).expect("writable");
     }
+}
+
+#[test]
+fn tensors_of_no_use_are_named_by_every_command_that_opens_the_model() {
+    let scratch = Scratch::new();
+    let first = pretrained(&scratch);
+    let dir = &first.model_dir;
+    let mut tensors = load_tensors(&dir.join("model.safetensors")).expect("a model folder");
+    let stray = Tensor::zeros(3, candle_core::DType::F32, &candle_core::Device::Cpu);
+    tensors.insert("logits.bias".to_owned(), stray.expect("three numbers"));
+    let config = facenet_train::model::load_config(dir).expect("a model folder");
+    facenet_train::model::save_model(dir, &tensors, &config, "card").expect("writable");
+    let mut wanted = still(&scratch, dir);
+    wanted.take_model(&saved_model(dir).expect("a model folder"));
+    let (outcome, told) = listen(wanted);
+    outcome.expect("it trains");
+    let [warning] = &told.warnings[..] else {
+        panic!("{:?}", told.warnings);
+    };
+    assert!(
+        warning.ends_with("ignored tensors of no use here: logits.bias"),
+        "{warning}"
+    );
+    let (embedded, warnings) = embed_nothing(&scratch, dir);
+    check_error(
+        &embedded,
+        ExitClass::Data,
+        "nothere.jpg: not one readable image; the first: ",
+    );
+    assert_eq!(warnings, std::slice::from_ref(warning));
+}
+
+/// What embedding a file that is not there says, and warns of.
+fn embed_nothing(scratch: &Scratch, dir: &Path) -> (facenet_train::TrainError, Vec<String>) {
+    let source = facenet_train::ModelSource {
+        model: dir.to_owned(),
+        recipe: None,
+        allow_recipe_mismatch: false,
+        device: "cpu".to_owned(),
+        loader_threads: 1,
+        batch_size: 8,
+        limits: scratch.config().decode_limits(),
+    };
+    let mut warnings = Vec::new();
+    let images = [scratch.path("nothere.jpg")];
+    let embedded = facenet_train::embed(&source, &images, &mut |event: &Event<'_>| {
+        if let Event::Warning(text) = event {
+            warnings.push((*text).to_owned());
+        }
+    });
+    (embedded.expect_err("no such file"), warnings)
 }

@@ -98,6 +98,17 @@ fn sizes_that_do_not_fit_are_refused() {
         ExitClass::Usage,
         "--batch-size: found 20",
     );
+    // 4 people x 3 images: 12 anchors x 2 positives x 9 negatives.
+    let all = |config: &mut TrainConfig| {
+        config.only_violating = false;
+        config.max_triplets = 215;
+    };
+    check(
+        &scratch,
+        all,
+        ExitClass::Usage,
+        "the batch has 216 triplets, above the limit of 215",
+    );
     check(
         &scratch,
         |config| config.people_per_batch = 13,
@@ -186,5 +197,14 @@ fn a_bad_pairs_file_is_refused_before_training() {
         config.lfw_dir = Some(pairs.with_file_name(""));
         config.lfw_pairs = pairs;
     };
+    check(&scratch, change, ExitClass::Data, &expected);
+}
+
+#[test]
+fn a_missing_folder_to_score_on_is_named_before_its_pairs_file() {
+    let scratch = Scratch::new();
+    let nowhere = scratch.path("nowhere");
+    let expected = format!("{}: found no folder of that name", nowhere.display());
+    let change = |config: &mut TrainConfig| config.lfw_dir = Some(nowhere);
     check(&scratch, change, ExitClass::Data, &expected);
 }

@@ -1,0 +1,65 @@
+//! Going back to an earlier checkpoint of a run: what was made after it makes way.
+
+use std::fs;
+use std::path::Path;
+
+use facenet_model::{CARD_FILE, TENSORS_FILE, load_config, load_tensors, save_model};
+
+use crate::checkpoint::{checkpoint_path, set_aside, supersede};
+use crate::error::TrainError;
+use crate::observer::{Event, Observer};
+use crate::progress::Progress;
+use crate::run::BEST_DIR;
+
+/// Moves aside what `run_dir` holds of steps after `progress`: a later start would take the
+/// abandoned checkpoints for the run's last, and pruning would keep them instead of the new ones.
+///
+/// # Errors
+/// [`TrainError::Io`] when a folder cannot be moved.
+pub(crate) fn rewind(
+    run_dir: &Path,
+    progress: &Progress,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let aside = supersede(run_dir, progress.step)?;
+    rewind_best(run_dir, progress)?;
+    if let Some(last) = aside.last() {
+        observer.event(&Event::Warning(&format!(
+            "going back to step {}: {} later checkpoints were moved aside, the last to {}",
+            progress.step,
+            aside.len(),
+            last.display()
+        )));
+    }
+    Ok(())
+}
+
+/// The best model of the abandoned steps gives way to the best of those before, where its
+/// checkpoint is still there.
+fn rewind_best(run_dir: &Path, progress: &Progress) -> Result<(), TrainError> {
+    let best = run_dir.join(BEST_DIR);
+    let made_after = load_config(&best)
+        .ok()
+        .and_then(|config| config.training["steps"].as_u64());
+    if made_after.is_none_or(|steps| steps <= progress.step) {
+        return Ok(());
+    }
+    set_aside(&best)?;
+    let Some(earlier) = progress.best else {
+        return Ok(());
+    };
+    let checkpoint = checkpoint_path(run_dir, earlier.step);
+    if !checkpoint.is_dir() {
+        return Ok(());
+    }
+    let card = checkpoint.join(CARD_FILE);
+    let text = fs::read_to_string(&card)
+        .map_err(|source| TrainError::io(&card, "read this file", source))?;
+    let tensors = load_tensors(&checkpoint.join(TENSORS_FILE))?;
+    Ok(save_model(
+        &best,
+        &tensors,
+        &load_config(&checkpoint)?,
+        &text,
+    )?)
+}
