@@ -130,13 +130,18 @@ mod tests {
             only_violating,
             ..Default::default()
         };
-        let mut found = Vec::new();
-        let keep = &mut Keep::default();
-        let tally = visit(&problem, &config, Draw::default(), keep, &mut |t| {
-            found.push([t.anchor, t.positive, t.negative]);
-        });
-        assert_eq!(found, expected);
-        assert_eq!(tally.finish(&problem, Draw::default()).pairs, 1);
+        for step in 0..32 {
+            let draw = Draw {
+                step,
+                ..Draw::default()
+            };
+            let mut found = Vec::new();
+            let tally = visit(&problem, &config, draw, &mut Keep::default(), &mut |t| {
+                found.push([t.anchor, t.positive, t.negative]);
+            });
+            assert_eq!(found, expected);
+            assert_eq!(tally.finish(&problem, draw).pairs, 1);
+        }
     }
 
     #[test]

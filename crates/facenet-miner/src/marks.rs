@@ -226,10 +226,8 @@ mod tests {
             },
             Span::below(f32::NEG_INFINITY),
         ];
-        for (level, n_chunks) in Level::available()
-            .into_iter()
-            .zip([0, 1, 5].into_iter().cycle())
-        {
+        let levels = Level::available().into_iter();
+        for (level, n_chunks) in levels.flat_map(|level| [0, 1, 5].map(|n| (level, n))) {
             let xs = row(n_chunks);
             for span in spans {
                 let held = |(i, &x): (usize, &f32)| span.holds(x).then_some(i as u32);

@@ -180,42 +180,60 @@ mod tests {
         assert!(candidates.iter().all(|&x| row(x) == 7));
     }
 
-    /// 1,000 points at 0 to 9 from the anchor, ten times over, offered in parts with distances
-    /// that are wrong by nearly the slack.
-    #[test]
-    fn the_nearest_are_found_through_wrong_distances_and_ties() {
-        let points: Vec<f32> = (0..1000).map(|i| (i * 7 % 10) as f32).collect();
-        let labels: Vec<u32> = (0..1000).collect();
-        let embeddings = Embeddings::new(&points, 1).expect("points on a line");
+    /// Row 0 is the anchor, at 0 of a line. All are offered in parts, with distances that are
+    /// wrong by nearly the slack.
+    #[track_caller]
+    fn check(points: &[f32], k: usize) {
+        let n = points.len();
+        let labels: Vec<u32> = (0..n as u32).collect();
+        let embeddings = Embeddings::new(points, 1).expect("points on a line");
         let problem = Problem::new(embeddings, &labels).expect("a label a row");
         let slack = problem.slack().of_row(0.0);
         let approx = |i: usize| {
             let error = if i.is_multiple_of(3) { 0.9 } else { -0.9 };
             (problem.exact(0, i) + error * slack) as f32
         };
-        let mut expected: Vec<(u64, u32)> = (1..1000)
-            .map(|i| (u64::from(i * 7 % 10).pow(2), i))
-            .collect();
+        let mut nearest = Nearest::new(&problem, 0, k);
+        for base in (0..n).step_by(3 * PANEL) {
+            let value = |i: usize| {
+                if (1..n).contains(&i) {
+                    approx(i)
+                } else {
+                    f32::INFINITY
+                }
+            };
+            let panel = |panel: usize| std::array::from_fn(|at| value(base + panel * PANEL + at));
+            nearest.offer(base, &[panel(0), panel(1), panel(2)]);
+        }
+        let found = nearest
+            .finish()
+            .into_iter()
+            .map(|row| (row.sq_l2.to_bits(), row.index));
+        let all = (1..n).map(|i| (problem.exact(0, i).to_bits(), i as u32));
+        let mut expected: Vec<(u64, u32)> = all.collect();
         expected.sort_unstable();
+        expected.truncate(k);
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{k}");
+    }
+
+    #[test]
+    fn the_nearest_are_found_through_wrong_distances_and_ties() {
+        let points: Vec<f32> = (0..1000).map(|i| (i * 7 % 10) as f32).collect();
         for k in [0, 1, 64, 150, 999, 2000] {
-            let mut nearest = Nearest::new(&problem, 0, k);
-            for base in (0..1000).step_by(128) {
-                let part: Vec<[f32; PANEL]> = (0..2)
-                    .map(|panel| {
-                        std::array::from_fn(|at| match base + panel * PANEL + at {
-                            i @ 1..1000 => approx(i),
-                            _ => f32::INFINITY,
-                        })
-                    })
-                    .collect();
-                nearest.offer(base, &part);
-            }
-            let found: Vec<(u64, u32)> = nearest
-                .finish()
-                .iter()
-                .map(|row| (row.sq_l2 as u64, row.index))
-                .collect();
-            assert_eq!(found, expected[..k.min(999)], "{k}");
+            check(&points, k);
+        }
+    }
+
+    /// More within the slack than are held: they are ranked in f64 on the way, and the last are
+    /// nearer by less than the slack.
+    #[test]
+    fn nearly_equal_distances_are_settled_on_the_way() {
+        let far = |i: usize| if i < 700 { 1.0 } else { 1.0f32.next_down() };
+        let points: Vec<f32> = (0..1000)
+            .map(|i| if i == 0 { 0.0 } else { far(i) })
+            .collect();
+        for k in [1, 64, 400] {
+            check(&points, k);
         }
     }
 }
