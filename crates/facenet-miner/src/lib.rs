@@ -14,8 +14,7 @@ mod error;
 mod miner;
 mod pair_rules;
 mod problem;
-#[doc = include_str!("../ROOFLINE.md")]
-pub mod roofline {}
+pub mod roofline;
 mod row;
 mod scan;
 mod simd;
