@@ -271,7 +271,7 @@ fn programs_are_the_files() {
 fn check_caught(mistake: (&'static str, &'static str), says: &str) {
     let build = Build {
         mistake: Some(mistake),
-        ..Build::plain(SMALL_TILE)
+        ..Build::plain(TILE)
     };
     assert!(
         Kernel::ALL
