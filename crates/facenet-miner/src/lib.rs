@@ -21,8 +21,7 @@ mod mmap;
 mod nearest;
 mod pair_rules;
 mod problem;
-#[doc = include_str!("../ROOFLINE.md")]
-pub mod roofline {}
+pub mod roofline;
 mod row;
 mod scan;
 mod simd;
