@@ -30,6 +30,7 @@ enum Command {
     /// Compile the CUDA kernels by NVIDIA's compilers (from wheels) and hold their registers
     Kernels,
     Prove(ProveArgs),
+    GpuCheck(GpuCheckArgs),
 }
 
 /// Fetch LFW (deep-funneled) and its protocol files, each verified by its SHA-256
@@ -90,6 +91,18 @@ impl FixturesArgs {
     }
 }
 
+/// On a machine with a GPU: compare it with the CPU, time it, and write a report
+///
+/// Every CUDA kernel is held against the CPU, and timed against the roofline; it takes a driver
+/// and NVRTC. Where nvcc is there too, the networks and cuBLAS follow. Without a GPU this says so
+/// and claims nothing. It has not run on a GPU where it was written.
+#[derive(Debug, clap::Args)]
+struct GpuCheckArgs {
+    /// Where the report goes; target/gpu-check.md of the workspace unless given
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
 /// Run a crate's property tests in release on very many cases
 #[derive(Debug, clap::Args)]
 struct ProveArgs {
@@ -143,6 +156,13 @@ pub fn run(args: Args) -> Result<()> {
         Command::Outside => outside::run(&workspace::root()),
         Command::Kernels => cuda::kernels::run(&workspace::root()),
         Command::Prove(args) => prove::run(&workspace::root(), args.what.package(), args.cases),
+        Command::GpuCheck(args) => {
+            let root = workspace::root();
+            let report = args
+                .report
+                .unwrap_or_else(|| root.join("target/gpu-check.md"));
+            cuda::gpu::run(&root, &report)
+        }
         Command::CheckCuda => cuda::check::run(&workspace::root()),
     }
 }

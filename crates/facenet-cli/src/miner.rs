@@ -1,11 +1,12 @@
 //! From flags to a miner, and the threads that it runs on.
 
 use facenet_train::TrainError;
-use facenet_train::miner::{Draw, Embeddings, MineError, Mined, Miner, MinerConfig};
+use facenet_train::miner::{Draw, Embeddings, MineDevice, MineError, Mined, Miner, MinerConfig};
 
 use crate::args::RuleArgs;
 use crate::batch::Batch;
 use crate::failure::Failure;
+use crate::report::Output;
 
 /// A miner with threads of its own.
 #[derive(Debug)]
@@ -16,15 +17,20 @@ pub(crate) struct Mining {
 }
 
 impl Mining {
-    /// Checks the flags and starts the threads.
+    /// Checks the flags, opens the device and starts the threads; says where the CPU mines
+    /// although a GPU was asked for.
     ///
     /// # Errors
-    /// [`Failure`] of usage for a margin or a device that cannot be.
-    pub(crate) fn new(args: &RuleArgs) -> Result<Self, Failure> {
+    /// [`Failure`] of usage for a margin or a number of threads that cannot be.
+    pub(crate) fn new(args: &RuleArgs, output: Output) -> Result<Self, Failure> {
         let threads = args.threads.unwrap_or(0);
+        let miner = Miner::new(config(args)).map_err(TrainError::from)?;
+        if let Some(why) = miner.fallback() {
+            output.remark(why);
+        }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self {
-            miner: Miner::new(config(args)?).map_err(TrainError::from)?,
+            miner,
             draw: Draw {
                 seed: args.seed,
                 ..Draw::default()
@@ -47,25 +53,28 @@ impl Mining {
         Ok(self.pool.install(mine)?)
     }
 
+    /// What mines: the CPU too where a GPU was asked for and there is none.
+    pub(crate) fn device(&self) -> MineDevice {
+        match self.miner.fallback() {
+            Some(_) => MineDevice::Cpu,
+            None => self.miner.config().device,
+        }
+    }
+
     /// Number of its threads.
     pub(crate) fn threads(&self) -> usize {
         self.pool.current_num_threads()
     }
 }
 
-fn config(args: &RuleArgs) -> Result<MinerConfig, Failure> {
-    if args.device != "cpu" {
-        let device = &args.device;
-        return Err(Failure::usage(format!(
-            "--device: found {device:?}, expected cpu: this build mines on the CPU only"
-        )));
-    }
-    Ok(MinerConfig {
+fn config(args: &RuleArgs) -> MinerConfig {
+    MinerConfig {
         rule: args.rule,
         margin: args.margin,
         negative: args.negative,
         only_violating: args.only_violating,
         max_triplets: args.max_triplets,
+        device: args.device,
         ..MinerConfig::default()
-    })
+    }
 }

@@ -1,4 +1,4 @@
-//! `kernels/registers.toml`: how many registers each kernel may take.
+//! `kernels/registers.toml`: what each kernel may take.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,23 +7,30 @@ use toml::{Table, Value};
 
 use crate::cuda::ptxas::Usage;
 
-/// Registers a thread at most, by kernel and architecture.
+/// What a kernel may take at most, on every architecture.
+#[derive(Debug, Clone, Copy)]
+struct Ceiling {
+    registers: u32,
+    shared: u32,
+}
+
+/// The ceilings by kernel.
 #[derive(Debug)]
-pub(crate) struct Ceilings(BTreeMap<String, BTreeMap<String, u32>>);
+pub(crate) struct Ceilings(BTreeMap<String, Ceiling>);
 
 impl Ceilings {
-    /// Reads a table a kernel, with a number an architecture: `[pairwise_sq_l2]`, `sm_90 = 64`.
+    /// Reads a table a kernel: `registers` a thread, `shared_bytes` a block.
     ///
     /// # Errors
     /// Text of another form.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let kernels = text.parse::<Table>()?.into_iter();
         kernels
-            .map(|(kernel, ceilings)| {
-                let ceilings = by_arch(&ceilings).with_context(|| {
-                    format!("[{kernel}]: expected a number of registers an architecture")
+            .map(|(kernel, table)| {
+                let ceiling = ceiling(&table).with_context(|| {
+                    format!("[{kernel}]: expected the numbers `registers` and `shared_bytes` only")
                 })?;
-                Ok((kernel, ceilings))
+                Ok((kernel, ceiling))
             })
             .collect::<Result<_>>()
             .map(Self)
@@ -32,13 +39,10 @@ impl Ceilings {
     /// Holds every usage against its ceiling, and every ceiling against a usage.
     ///
     /// # Errors
-    /// All that is wrong, a line each: spills, registers above the ceiling, a kernel without a
-    /// ceiling, a ceiling without a kernel.
+    /// All that is wrong, a line each: spills, more than the ceiling, a kernel without a ceiling,
+    /// a ceiling without a kernel.
     pub(crate) fn hold(&self, usages: &[Usage]) -> Result<()> {
-        let mut wrong: Vec<_> = usages
-            .iter()
-            .filter_map(|usage| self.fault(usage))
-            .collect();
+        let mut wrong: Vec<_> = usages.iter().flat_map(|usage| self.faults(usage)).collect();
         let seen: BTreeSet<_> = usages.iter().map(|usage| usage.kernel.as_str()).collect();
         let stale = self
             .0
@@ -51,49 +55,47 @@ impl Ceilings {
         bail!("{}", wrong.join("\n"))
     }
 
-    fn fault(&self, usage: &Usage) -> Option<String> {
-        let Usage {
-            kernel,
-            arch,
-            registers,
-            spills,
-            ..
-        } = usage;
-        if *spills > 0 {
-            return Some(format!(
-                "{kernel} on {arch}: {spills} bytes of spills, expected 0"
-            ));
-        }
-        let ceiling = self.0.get(kernel).and_then(|ceilings| ceilings.get(arch));
-        match ceiling {
-            None => Some(format!(
-                "{kernel} on {arch}: no ceiling; write {arch} = {registers} under [{kernel}]"
-            )),
-            Some(ceiling) if registers > ceiling => Some(format!(
-                "{kernel} on {arch}: {registers} registers, expected {ceiling} or fewer"
-            )),
-            Some(_) => None,
-        }
+    fn faults(&self, usage: &Usage) -> Vec<String> {
+        let at = format!("{} on {}", usage.kernel, usage.arch);
+        let Some(ceiling) = self.0.get(&usage.kernel) else {
+            return vec![format!(
+                "{at}: no ceiling; write one under [{}]",
+                usage.kernel
+            )];
+        };
+        let taken = [
+            ("registers", usage.registers, ceiling.registers),
+            ("bytes of shared memory", usage.shared, ceiling.shared),
+            ("bytes of spills", usage.spills, 0),
+        ];
+        let above = taken.iter().filter(|(_, found, ceiling)| found > ceiling);
+        above
+            .map(|(what, found, ceiling)| {
+                format!("{at}: {found} {what}, expected {ceiling} or less")
+            })
+            .collect()
     }
 }
 
-fn by_arch(ceilings: &Value) -> Option<BTreeMap<String, u32>> {
-    let number = |(arch, ceiling): (&String, &Value)| {
-        let ceiling = u32::try_from(ceiling.as_integer()?).ok()?;
-        Some((arch.clone(), ceiling))
-    };
-    ceilings.as_table()?.iter().map(number).collect()
+fn ceiling(table: &Value) -> Option<Ceiling> {
+    let table = table.as_table().filter(|table| table.len() == 2)?;
+    let number = |name| u32::try_from(table.get(name)?.as_integer()?).ok();
+    Some(Ceiling {
+        registers: number("registers")?,
+        shared: number("shared_bytes")?,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn usage(kernel: &str, registers: u32, spills: u32) -> Usage {
+    fn usage(kernel: &str, [registers, shared, spills]: [u32; 3]) -> Usage {
         Usage {
             kernel: kernel.to_owned(),
             arch: "sm_90".to_owned(),
             registers,
+            shared,
             spills,
             ..Usage::default()
         }
@@ -101,7 +103,8 @@ mod tests {
 
     #[track_caller]
     fn check(usages: &[Usage], expected: &[&str]) {
-        let ceilings = Ceilings::parse("[a]\nsm_90 = 32\n").expect("sound ceilings");
+        let text = "[a]\nregisters = 32\nshared_bytes = 1024\n";
+        let ceilings = Ceilings::parse(text).expect("sound ceilings");
         match ceilings.hold(usages) {
             Ok(()) => assert!(expected.is_empty(), "{usages:?}"),
             Err(error) => assert_eq!(error.to_string(), expected.join("\n")),
@@ -110,27 +113,30 @@ mod tests {
 
     #[test]
     fn the_ceiling_itself_is_allowed() {
-        check(&[usage("a", 32, 0)], &[]);
+        check(&[usage("a", [32, 1024, 0])], &[]);
         check(
-            &[usage("a", 33, 0)],
-            &["a on sm_90: 33 registers, expected 32 or fewer"],
+            &[usage("a", [33, 1025, 0])],
+            &[
+                "a on sm_90: 33 registers, expected 32 or less",
+                "a on sm_90: 1025 bytes of shared memory, expected 1024 or less",
+            ],
         );
     }
 
     #[test]
     fn a_spill_is_a_fault_below_the_ceiling_too() {
         check(
-            &[usage("a", 8, 4)],
-            &["a on sm_90: 4 bytes of spills, expected 0"],
+            &[usage("a", [8, 0, 4])],
+            &["a on sm_90: 4 bytes of spills, expected 0 or less"],
         );
     }
 
     #[test]
     fn kernels_and_ceilings_must_be_the_same_set() {
         check(
-            &[usage("b", 7, 0)],
+            &[usage("b", [7, 0, 0])],
             &[
-                "b on sm_90: no ceiling; write sm_90 = 7 under [b]",
+                "b on sm_90: no ceiling; write one under [b]",
                 "a: a ceiling, but no such kernel",
             ],
         );
@@ -138,8 +144,17 @@ mod tests {
 
     #[test]
     fn ceilings_of_another_form_are_refused() {
-        for wrong in ["a = 3", "[a]\nsm_90 = -1", "[a]\nsm_90 = 'x'", "["] {
+        let sound = "[a]\nregisters = 1\nshared_bytes = 0\n";
+        assert!(Ceilings::parse(sound).is_ok());
+        for wrong in [
+            "a = 3",
+            "[a]\nregisters = 1",
+            "[",
+            "[a]\nregisters = 1\nshared = 1",
+        ] {
             assert!(Ceilings::parse(wrong).is_err(), "{wrong}");
         }
+        assert!(Ceilings::parse(&sound.replace('1', "-1")).is_err());
+        assert!(Ceilings::parse(&format!("{sound}spills = 1")).is_err());
     }
 }

@@ -57,6 +57,8 @@ fn compile(root: &Path, toolkit: &Toolkit, folder: &Path) -> Result<()> {
             "--features",
             "cuda",
             TESTS,
+            "--",
+            "--nocapture",
         ])
         .current_dir(root)
         .env("LD_LIBRARY_PATH", toolkit.lib())

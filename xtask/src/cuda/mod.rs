@@ -2,6 +2,7 @@
 
 mod ceilings;
 pub(crate) mod check;
+pub(crate) mod gpu;
 pub(crate) mod kernels;
 pub(crate) mod nvcc;
 mod ptxas;

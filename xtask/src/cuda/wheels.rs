@@ -1,5 +1,6 @@
 //! NVIDIA's compilers from Python wheels: no driver, no GPU, no system packages.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -55,6 +56,7 @@ impl Toolkit {
                 WHEELS[1]
             );
         }
+        name_nvrtc(&toolkit.join("lib"))?;
         Ok(Self(toolkit))
     }
 
@@ -77,6 +79,27 @@ impl Toolkit {
         let found = run(&mut command)?;
         Ok(String::from_utf8_lossy(&found.stderr).into_owned())
     }
+}
+
+/// Gives NVRTC the name that programs of every CUDA release look for; the wheel has it under its
+/// own release's only.
+fn name_nvrtc(lib: &Path) -> Result<()> {
+    let plain = lib.join("libnvrtc.so");
+    if plain.is_file() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(lib)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("libnvrtc.so.") {
+            return Ok(fs::hard_link(&path, &plain)?);
+        }
+    }
+    bail!(
+        "{}: no libnvrtc.so.*; expected it in {}",
+        lib.display(),
+        WHEELS[2]
+    )
 }
 
 /// Standard output of a command that must succeed.
@@ -110,6 +133,21 @@ mod tests {
         assert!(error.to_string().contains("no-such-program"), "{error}");
         let error = output(Command::new(env!("CARGO")).arg("--no-such-flag")).expect_err("refused");
         assert!(error.to_string().contains("--no-such-flag"), "{error}");
+    }
+
+    #[test]
+    fn nvrtc_gets_its_plain_name_once() -> Result<()> {
+        let lib = tempfile::tempdir()?;
+        assert!(name_nvrtc(lib.path()).is_err());
+        fs::write(lib.path().join("libnvrtc.so.13"), "a library")?;
+        for _ in 0..2 {
+            name_nvrtc(lib.path())?;
+            assert_eq!(
+                fs::read_to_string(lib.path().join("libnvrtc.so"))?,
+                "a library"
+            );
+        }
+        Ok(())
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use facenet_train::miner::{DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, NegativeChoice, Rule};
+use facenet_train::miner::{
+    DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, MineDevice, NegativeChoice, Rule,
+};
 
 use crate::values::{path, positive};
 
@@ -28,9 +30,9 @@ pub struct RuleArgs {
     /// Most triplets that may be collected
     #[arg(long, default_value_t = DEFAULT_MAX_TRIPLETS)]
     pub max_triplets: usize,
-    /// cpu, or cuda:N in a build with the feature `cuda`
-    #[arg(long, default_value = "cpu")]
-    pub device: String,
+    /// cpu or cuda:N; without such a GPU, the CPU, with the same triplets
+    #[arg(long, default_value_t = MineDevice::Cpu)]
+    pub device: MineDevice,
     /// Threads on the CPU [as many as it has]
     #[arg(long, value_parser = positive)]
     pub threads: Option<usize>,

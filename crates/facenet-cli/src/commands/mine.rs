@@ -15,6 +15,8 @@ struct Found {
     rule: String,
     margin: f32,
     seed: u64,
+    /// What mined.
+    device: String,
     rows: u64,
     masked_rows: u64,
     dim: usize,
@@ -33,14 +35,14 @@ struct Distances {
 }
 
 pub(crate) fn run(args: &MineArgs, output: Output) -> Result<(), Failure> {
-    let mining = Mining::new(&args.rule)?;
+    let mining = Mining::new(&args.rule, output)?;
     let batch = batch::read(&args.embeddings)?;
     let mined = mining.mine(&batch)?;
     let text = text(args, &mined.statistics);
-    output.result(&text, &found(args, batch.dim, &mined))
+    output.result(&text, &found(args, &mining, batch.dim, &mined))
 }
 
-fn found(args: &MineArgs, dim: usize, mined: &Mined) -> Found {
+fn found(args: &MineArgs, mining: &Mining, dim: usize, mined: &Mined) -> Found {
     let Mined {
         triplets,
         statistics,
@@ -51,6 +53,7 @@ fn found(args: &MineArgs, dim: usize, mined: &Mined) -> Found {
         rule: args.rule.rule.to_string(),
         margin: args.rule.margin,
         seed: args.rule.seed,
+        device: mining.device().to_string(),
         rows: statistics.rows,
         masked_rows: statistics.masked_rows,
         dim,

@@ -141,6 +141,21 @@ fn rows_with_a_nan_are_counted_and_left_out() {
     assert_eq!(triplets(run), [[0, 1, 3]]);
 }
 
+/// A machine with a GPU in a build with `cuda` uses it; any other says why not.
+#[test]
+fn a_gpu_that_cannot_be_had_is_named_and_the_cpu_mines() {
+    let scratch = points(&[7, 7, 8, 8, 9]);
+    let cpu = mine(&scratch, "--json");
+    let gpu = mine(&scratch, "--json --device cuda:0");
+    let mined_on = gpu.json()["device"].clone();
+    let said = gpu.stderr.contains("no cuda:0") && gpu.stderr.contains("mining on the CPU");
+    assert!(
+        (mined_on == "cpu") == said && (said || mined_on == "cuda:0"),
+        "{gpu:#?}"
+    );
+    assert_eq!(triplets(gpu), triplets(cpu));
+}
+
 #[test]
 fn no_row_gives_no_triplet() {
     let scratch = with(&[embeddings([0, 8], &[]), i64s("labels", &[])]);
@@ -159,12 +174,12 @@ fn flags_that_cannot_be_are_usage() {
     };
     refuses("--margin 0", &["margin is 0", "positive"]);
     refuses("--max-triplets 1", &["has 2 triplets", "the limit of 1"]);
-    refuses("--device gpu", &["gpu", "cpu"]);
     for flags in [
         "--rule hardest",
         "--threads 0",
         "--negative far",
         "--seed -1",
+        "--device gpu",
     ] {
         assert_eq!(mine(&scratch, flags).code, USAGE, "{flags}");
     }

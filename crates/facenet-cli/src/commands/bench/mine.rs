@@ -28,13 +28,13 @@ struct Timed {
 }
 
 pub(crate) fn run(args: &BenchMineArgs, output: Output) -> Result<(), Failure> {
-    let mining = Mining::new(&args.rule)?;
+    let mining = Mining::new(&args.rule, output)?;
     let batch = rows(args)?;
     let (mined, timing) = time(args.repeats, || mining.mine(&batch))?;
     let timed = Timed {
         bench: "mine",
         rule: args.rule.rule.to_string(),
-        device: args.rule.device.clone(),
+        device: mining.device().to_string(),
         n: batch.labels.len(),
         dim: batch.dim,
         threads: mining.threads(),
