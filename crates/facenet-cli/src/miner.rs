@@ -53,6 +53,21 @@ impl Mining {
         Ok(self.pool.install(mine)?)
     }
 
+    /// The hardest negatives of a batch alone, for their search to be timed.
+    ///
+    /// # Errors
+    /// [`MineError`], where a device fails.
+    pub(crate) fn search(&self, batch: &Batch) -> Result<Mined, TrainError> {
+        let search = || -> Result<Mined, MineError> {
+            let embeddings = Embeddings::new(&batch.rows, batch.dim)?;
+            Ok(Mined {
+                hardest_negatives: self.miner.hardest_negatives(embeddings, &batch.labels)?,
+                ..Mined::default()
+            })
+        };
+        Ok(self.pool.install(search)?)
+    }
+
     /// What mines: the CPU too where a GPU was asked for and there is none.
     pub(crate) fn device(&self) -> MineDevice {
         match self.miner.fallback() {
@@ -74,6 +89,7 @@ fn config(args: &RuleArgs) -> MinerConfig {
         negative: args.negative,
         only_violating: args.only_violating,
         max_triplets: args.max_triplets,
+        hardest_negatives: args.hardest_negatives,
         device: args.device,
         ..MinerConfig::default()
     }

@@ -25,7 +25,7 @@ pub(crate) fn rewind(
     rewind_best(run_dir, progress)?;
     if let Some(last) = aside.last() {
         observer.event(&Event::Warning(&format!(
-            "going back to step {}: {} later checkpoints were moved aside, the last to {}",
+            "going back to step {}: later checkpoints moved aside: {}, the last to {}",
             progress.step,
             aside.len(),
             last.display()

@@ -12,7 +12,7 @@ use crate::values::{path, positive};
 /// How triplets are chosen.
 #[derive(Clone, Debug, Args)]
 pub struct RuleArgs {
-    /// Mining rule: violating, semi-hard, batch-hard or batch-all
+    /// Mining rule: violating, semi-hard, distance-weighted, batch-hard or batch-all
     #[arg(long, default_value_t = Rule::Violating)]
     pub rule: Rule,
     /// Triplet margin, in squared L2
@@ -24,7 +24,10 @@ pub struct RuleArgs {
     /// Which admissible negative of a pair: random or closest
     #[arg(long, default_value_t = NegativeChoice::Random)]
     pub negative: NegativeChoice,
-    /// With batch-hard and batch-all, only triplets that violate the margin
+    /// How many of the nearest rows of other labels to give for every row, besides the triplets
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub hardest_negatives: usize,
+    /// With distance-weighted, batch-hard and batch-all, only triplets that violate the margin
     #[arg(long)]
     pub only_violating: bool,
     /// Most triplets that may be collected
@@ -79,6 +82,9 @@ pub struct BenchMineArgs {
     /// Time on this file, as of `facenet mine`, and not on drawn rows
     #[arg(long, value_name = "FILE", value_parser = path)]
     pub embeddings: Option<PathBuf>,
+    /// Time the search for --hardest-negatives alone, without triplets
+    #[arg(long, requires = "hardest_negatives")]
+    pub search_only: bool,
     /// Timed calls at least; there are more until 2 seconds have passed
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
     pub repeats: usize,

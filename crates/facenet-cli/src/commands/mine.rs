@@ -25,6 +25,9 @@ struct Found {
     quantiles: Distances,
     /// Anchor, positive and negative of each.
     triplets: Vec<[u32; 3]>,
+    /// For every row the nearest of other labels, the nearest first; only where asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hardest_negatives: Vec<Vec<u32>>,
 }
 
 /// Quantiles of squared L2, of the pairs and of rows of different labels.
@@ -46,8 +49,9 @@ fn found(args: &MineArgs, mining: &Mining, dim: usize, mined: &Mined) -> Found {
     let Mined {
         triplets,
         statistics,
-        ..
+        hardest_negatives,
     } = mined;
+    let nearest = |row| hardest_negatives.of(row).iter().map(|near| near.index);
     let rows = triplets.iter().map(|t| [t.anchor, t.positive, t.negative]);
     Found {
         rule: args.rule.rule.to_string(),
@@ -64,6 +68,9 @@ fn found(args: &MineArgs, mining: &Mining, dim: usize, mined: &Mined) -> Found {
             d_an: statistics.d_an,
         },
         triplets: rows.collect(),
+        hardest_negatives: (0..hardest_negatives.len())
+            .map(|row| nearest(row).collect())
+            .collect(),
     }
 }
 

@@ -71,6 +71,20 @@ fn triplets(run: Run) -> Vec<[u64; 3]> {
 }
 
 #[test]
+fn the_hardest_negatives_are_the_nearest_rows_of_other_labels() {
+    let scratch = points(&[7, 7, 8, 8, 9]);
+    let line = "mine --embeddings e.safetensors --json";
+    let object = scratch
+        .run(&format!("{line} --hardest-negatives 2"))
+        .done()
+        .json();
+    let expected = serde_json::json!([[2, 3], [2, 3], [0, 1], [1, 4], [3, 1]]);
+    assert_eq!(object["hardest_negatives"], expected);
+    let object = scratch.run(line).done().json();
+    assert!(object.get("hardest_negatives").is_none(), "{object}");
+}
+
+#[test]
 fn the_closest_violating_negative_of_each_pair() {
     // Squared distances: (0, 1) 1, its negatives of 0: 0.25, 3.06, 9. (2, 3) 1.5625, its
     // negatives of 2: 0.25 (both 0 and 1, and 0 is the smaller), 6.25.

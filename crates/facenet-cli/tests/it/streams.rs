@@ -68,8 +68,8 @@ fn a_training_run_outlives_the_reader_of_its_progress() {
 #[test]
 fn a_log_line_that_nobody_reads_stops_nothing() {
     let scratch = Scratch::with_run();
-    scratch.write("run/checkpoint-00000009/progress.json", "half");
-    let line = "train --json --resume run";
+    scratch.write("run/checkpoint-00000001/progress.json", "half");
+    let line = "train --json --resume run/checkpoint-00000002 --max-nrof-epochs 2";
     let told = scratch.run(line).done();
     assert!(told.stderr.contains("passed over"), "{told:#?}");
     check(&scratch, line, Stdio::piped(), closed(), 0);

@@ -13,7 +13,9 @@ use crate::report::Output;
 #[derive(Debug, Serialize)]
 struct Timed {
     bench: &'static str,
-    rule: String,
+    /// `None` where hardest negatives alone are searched for.
+    rule: Option<String>,
+    hardest_negatives: usize,
     device: String,
     n: usize,
     dim: usize,
@@ -30,10 +32,15 @@ struct Timed {
 pub(crate) fn run(args: &BenchMineArgs, output: Output) -> Result<(), Failure> {
     let mining = Mining::new(&args.rule, output)?;
     let batch = rows(args)?;
-    let (mined, timing) = time(args.repeats, || mining.mine(&batch))?;
+    let (mined, timing) = if args.search_only {
+        time(args.repeats, || mining.search(&batch))?
+    } else {
+        time(args.repeats, || mining.mine(&batch))?
+    };
     let timed = Timed {
         bench: "mine",
-        rule: args.rule.rule.to_string(),
+        rule: (!args.search_only).then(|| args.rule.rule.to_string()),
+        hardest_negatives: args.rule.hardest_negatives,
         device: mining.device().to_string(),
         n: batch.labels.len(),
         dim: batch.dim,
@@ -66,11 +73,13 @@ fn text(timed: &Timed) -> String {
     let known = |number: Option<f64>| {
         number.map_or_else(|| "unknown".to_owned(), |number| format!("{number:.2}"))
     };
+    let search = format!("hardest {} negatives", timed.hardest_negatives);
+    let what = timed.rule.as_ref().unwrap_or(&search);
     let cpu_ms = cpu_s.map(|seconds| 1e3 * seconds);
     format!(
         "{} on {} x {}, {}, {} threads: median {:.3} ms, best {:.3}, worst {:.3} of {repeats} calls\n\
          {} triplets of {} pairs; CPU time a call: {} ms on {} cores; peak memory of the process: {} MiB",
-        timed.rule,
+        what,
         timed.n,
         timed.dim,
         timed.device,
