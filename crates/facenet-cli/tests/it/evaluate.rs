@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{DATA, RESOURCES, Run, Scratch, USAGE};
+use crate::support::{DATA, Run, Scratch, USAGE};
 
 /// Scores the run's model on the synthetic faces.
 const SCORE: &str = "evaluate --model run/model --lfw-dir faces --lfw-nrof-folds 2";
@@ -335,7 +335,7 @@ fn a_device_that_is_not_there_is_a_resource() {
     let scratch = Scratch::with_run();
     scratch.refuses(
         &format!("{SCORE} --device cuda:0"),
-        RESOURCES,
+        crate::support::RESOURCES,
         &["--device: cuda:0 is not in this build", "--features cuda"],
     );
 }

@@ -52,7 +52,10 @@ fn a_run_that_goes_back_keeps_what_it_saves_and_its_last_is_the_new_one() {
     let [warning] = &warnings[..] else {
         panic!("{warnings:?}")
     };
-    assert!(warning.contains("later checkpoints moved aside: 2"), "{warning}");
+    assert!(
+        warning.contains("later checkpoints moved aside: 2"),
+        "{warning}"
+    );
     let aside = run_dir.join("superseded-checkpoint-00000012");
     assert!(warning.contains(&aside.display().to_string()), "{warning}");
     assert!(contents(&aside) == abandoned);
