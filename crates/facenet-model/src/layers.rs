@@ -2,12 +2,10 @@
 
 use candle_core::{Result, Tensor, Var};
 use candle_nn::VarBuilder;
-use facenet_ops::{
-    BatchStatistics, ConvConfig, Route, add_channel_bias, batch_norm_eval, batch_norm_train,
-    conv2d, depthwise_conv2d, linear, prelu, relu,
-};
+use facenet_ops::{BatchStatistics, ConvConfig, batch_norm_eval, batch_norm_train, linear};
 
-use crate::pass::Pass;
+use crate::engine::Engine;
+use crate::pass::{Pass, TrainPass};
 use crate::store::{vector, weight};
 
 /// Kernel, stride and padding of a layer, each `(vertical, horizontal)`.
@@ -46,10 +44,10 @@ impl Window {
 /// Batch normalisation with running statistics.
 #[derive(Debug)]
 pub(crate) struct BatchNorm {
-    weight: Var,
-    bias: Var,
-    mean: Var,
-    variance: Var,
+    pub(crate) weight: Var,
+    pub(crate) bias: Var,
+    pub(crate) mean: Var,
+    pub(crate) variance: Var,
 }
 
 impl BatchNorm {
@@ -82,10 +80,21 @@ impl BatchNorm {
             );
         };
         let (ys, batch) = batch_norm_train(xs, &weight, &bias, pass.bn_eps, pass.route)?;
-        if train.update_statistics {
-            self.update(&batch, train.momentum.unwrap_or(pass.bn_momentum))?;
-        }
+        self.remember(&batch, train, pass)?;
         Ok(ys)
+    }
+
+    /// Moves the running statistics where the pass does so.
+    pub(crate) fn remember(
+        &self,
+        batch: &BatchStatistics,
+        train: &TrainPass,
+        pass: &Pass,
+    ) -> Result<()> {
+        if !train.update_statistics {
+            return Ok(());
+        }
+        self.update(batch, train.momentum.unwrap_or(pass.bn_momentum))
     }
 
     /// `running = (1 - momentum) running + momentum batch`, the variance unbiased.
@@ -107,35 +116,96 @@ fn blend(var: &Var, new: &Tensor, share: f64, factor: f64) -> Result<()> {
     var.set(&(kept + (new * factor)?)?)
 }
 
-/// Convolution and batch normalisation, then `ReLU`: facenet-pytorch's `BasicConv2d`.
+/// What follows a normalisation.
 #[derive(Debug)]
-pub(crate) struct BasicConv {
-    weight: Var,
-    norm: BatchNorm,
-    window: Window,
+pub(crate) enum Activation {
+    Identity,
+    Relu,
+    /// A slope for each channel.
+    Prelu(Var),
 }
 
-impl BasicConv {
-    /// Reads `conv.weight` and `bn.*`.
-    pub(crate) fn new(c_in: usize, c_out: usize, window: Window, vb: &VarBuilder) -> Result<Self> {
-        let shape = (c_out, c_in, window.kernel.0, window.kernel.1);
-        let weight = weight(&vb.pp("conv"), "weight", shape)?;
+/// Convolution, dense or depthwise, batch normalisation and activation.
+#[derive(Debug)]
+pub(crate) struct ConvNorm {
+    pub(crate) weight: Var,
+    pub(crate) norm: BatchNorm,
+    pub(crate) activation: Activation,
+    pub(crate) window: Window,
+    pub(crate) is_depthwise: bool,
+}
+
+/// Slope of a `PReLU` before training, as in `PyTorch`.
+const PRELU_START: f64 = 0.25;
+
+impl ConvNorm {
+    /// Reads `conv.weight` and `bn.*`; a `ReLU` follows: facenet-pytorch's `BasicConv2d`.
+    pub(crate) fn rectified(
+        c_in: usize,
+        c_out: usize,
+        window: Window,
+        vb: &VarBuilder,
+    ) -> Result<Self> {
+        let layer = Self::build((c_out, c_in, window.kernel.0, window.kernel.1), window, vb)?;
         Ok(Self {
-            weight,
-            norm: BatchNorm::new(c_out, &vb.pp("bn"))?,
-            window,
+            activation: Activation::Relu,
+            ..layer
         })
     }
 
-    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let ys = conv2d(xs, &pass.read(&self.weight), self.window.config, pass.route)?;
-        relu(&self.norm.forward(&ys, pass)?, pass.route)
+    /// Reads `conv.weight`, `bn.*` and, with an activation, `prelu.weight`: the block of
+    /// `MobileFaceNet`.
+    pub(crate) fn sloped(
+        c_in: usize,
+        c_out: usize,
+        window: Window,
+        has_prelu: bool,
+        vb: &VarBuilder,
+    ) -> Result<Self> {
+        let layer = Self::build((c_out, c_in, window.kernel.0, window.kernel.1), window, vb)?;
+        layer.with_prelu(c_out, has_prelu, vb)
+    }
+
+    /// As [`ConvNorm::sloped`], each of `c` channels with a kernel of its own.
+    pub(crate) fn depthwise(
+        c: usize,
+        window: Window,
+        has_prelu: bool,
+        vb: &VarBuilder,
+    ) -> Result<Self> {
+        let layer = Self::build((c, 1, window.kernel.0, window.kernel.1), window, vb)?;
+        let layer = layer.with_prelu(c, has_prelu, vb)?;
+        Ok(Self {
+            is_depthwise: true,
+            ..layer
+        })
+    }
+
+    fn build(shape: (usize, usize, usize, usize), window: Window, vb: &VarBuilder) -> Result<Self> {
+        Ok(Self {
+            weight: weight(&vb.pp("conv"), "weight", shape)?,
+            norm: BatchNorm::new(shape.0, &vb.pp("bn"))?,
+            activation: Activation::Identity,
+            window,
+            is_depthwise: false,
+        })
+    }
+
+    fn with_prelu(self, c: usize, has_prelu: bool, vb: &VarBuilder) -> Result<Self> {
+        if !has_prelu {
+            return Ok(self);
+        }
+        let slope = vector(&vb.pp("prelu"), "weight", c, PRELU_START)?;
+        Ok(Self {
+            activation: Activation::Prelu(slope),
+            ..self
+        })
     }
 }
 
 /// Convolutions one after another, named by their place: a branch of facenet-pytorch.
 #[derive(Debug)]
-pub(crate) struct Branch(Vec<BasicConv>);
+pub(crate) struct Branch(Vec<ConvNorm>);
 
 impl Branch {
     /// `layers`: channels out and window of each layer.
@@ -148,127 +218,43 @@ impl Branch {
             } else {
                 vb.pp(place)
             };
-            convs.push(BasicConv::new(c, c_out, window, &vb)?);
+            convs.push(ConvNorm::rectified(c, c_out, window, &vb)?);
             c = c_out;
         }
         Ok(Self(convs))
     }
 
-    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+    pub(crate) fn forward<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
         self.0
             .iter()
-            .try_fold(xs.clone(), |xs, conv| conv.forward(&xs, pass))
+            .try_fold(xs.clone(), |xs, conv| engine.conv_norm(&xs, conv))
     }
 }
 
-/// 1 x 1 convolution with bias and without normalisation.
+/// The end of a residual block: a 1 x 1 convolution with bias and without normalisation, scaled
+/// and added to the block's input, then maybe rectified.
 #[derive(Debug)]
-pub(crate) struct BiasedConv {
-    weight: Var,
-    bias: Var,
+pub(crate) struct ResidualEnd {
+    pub(crate) weight: Var,
+    pub(crate) bias: Var,
+    pub(crate) scale: f64,
+    pub(crate) relu: bool,
 }
 
-impl BiasedConv {
+impl ResidualEnd {
     /// Reads `weight` and `bias`.
-    pub(crate) fn new(c_in: usize, c_out: usize, vb: &VarBuilder) -> Result<Self> {
-        let weight = weight(vb, "weight", (c_out, c_in, 1, 1))?;
-        Ok(Self {
-            weight,
-            bias: vector(vb, "bias", c_out, 0.0)?,
-        })
-    }
-
-    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let ys = conv2d(
-            xs,
-            &pass.read(&self.weight),
-            ConvConfig::default(),
-            pass.route,
-        )?;
-        add_channel_bias(&ys, &pass.read(&self.bias), pass.route)
-    }
-}
-
-/// Convolution, dense or depthwise, batch normalisation and maybe `PReLU`: the block of `MobileFaceNet`.
-#[derive(Debug)]
-pub(crate) struct PreluConv {
-    weight: Var,
-    norm: BatchNorm,
-    slope: Option<Var>,
-    window: Window,
-    is_depthwise: bool,
-}
-
-/// Slope of a `PReLU` before training, as in `PyTorch`.
-const PRELU_START: f64 = 0.25;
-
-impl PreluConv {
-    /// Reads `conv.weight`, `bn.*` and, with an activation, `prelu.weight`.
     pub(crate) fn new(
-        c_in: usize,
-        c_out: usize,
-        window: Window,
-        has_prelu: bool,
+        (c_in, c_out): (usize, usize),
+        scale: f64,
+        relu: bool,
         vb: &VarBuilder,
     ) -> Result<Self> {
-        Self::build(
-            (c_out, c_in, window.kernel.0, window.kernel.1),
-            window,
-            has_prelu,
-            vb,
-        )
-    }
-
-    /// Each of `c` channels with a kernel of its own.
-    pub(crate) fn depthwise(
-        c: usize,
-        window: Window,
-        has_prelu: bool,
-        vb: &VarBuilder,
-    ) -> Result<Self> {
-        let layer = Self::build(
-            (c, 1, window.kernel.0, window.kernel.1),
-            window,
-            has_prelu,
-            vb,
-        )?;
         Ok(Self {
-            is_depthwise: true,
-            ..layer
+            weight: weight(vb, "weight", (c_out, c_in, 1, 1))?,
+            bias: vector(vb, "bias", c_out, 0.0)?,
+            scale,
+            relu,
         })
-    }
-
-    fn build(
-        shape: (usize, usize, usize, usize),
-        window: Window,
-        has_prelu: bool,
-        vb: &VarBuilder,
-    ) -> Result<Self> {
-        let c = shape.0;
-        let weight = weight(&vb.pp("conv"), "weight", shape)?;
-        let norm = BatchNorm::new(c, &vb.pp("bn"))?;
-        let slope = has_prelu.then(|| vector(&vb.pp("prelu"), "weight", c, PRELU_START));
-        Ok(Self {
-            weight,
-            norm,
-            slope: slope.transpose()?,
-            window,
-            is_depthwise: false,
-        })
-    }
-
-    pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let convolve = if self.is_depthwise {
-            depthwise_conv2d
-        } else {
-            conv2d
-        };
-        let ys = convolve(xs, &pass.read(&self.weight), self.window.config, pass.route)?;
-        let ys = self.norm.forward(&ys, pass)?;
-        match &self.slope {
-            Some(slope) => prelu(&ys, &pass.read(slope), pass.route),
-            None => Ok(ys),
-        }
     }
 }
 
@@ -303,11 +289,6 @@ impl Bottleneck {
         trace("last_bn", &ys);
         Ok(ys)
     }
-}
-
-/// Max pooling 3 x 3 with stride 2, as everywhere in Inception-ResNet.
-pub(crate) fn max_pool(xs: &Tensor, route: Route) -> Result<Tensor> {
-    facenet_ops::max_pool2d(xs, 3, 2, route)
 }
 
 #[cfg(test)]

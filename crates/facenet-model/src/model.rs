@@ -124,7 +124,7 @@ impl Model {
     /// # Errors
     /// [`ModelError::Images`] unless the images have that shape and type.
     pub fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
-        self.run(images, &Mode::Eval, false, &mut |_, _| {})
+        self.run(images, &self.pass(&Mode::Eval, false), &mut |_, _| {})
     }
 
     /// Embeds images so that the result can be differentiated.
@@ -136,7 +136,7 @@ impl Model {
     /// As [`Model::embed`]; a training pass also takes two images at least, since one value has
     /// no variance.
     pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, ModelError> {
-        self.run(images, mode, true, &mut |_, _| {})
+        self.run(images, &self.pass(mode, true), &mut |_, _| {})
     }
 
     /// The outputs of the network's stages by name, in order, without a graph.
@@ -149,7 +149,11 @@ impl Model {
         mode: &Mode,
     ) -> Result<Vec<(String, Tensor)>, ModelError> {
         let mut stages = Vec::new();
-        self.run(images, mode, false, &mut |name, tensor| {
+        let pass = Pass {
+            is_traced: true,
+            ..self.pass(mode, false)
+        };
+        self.run(images, &pass, &mut |name, tensor| {
             stages.push((name.to_owned(), tensor.clone()));
         })?;
         Ok(stages)
@@ -168,8 +172,7 @@ impl Model {
         let is_enough = |images: &&Tensor| images.dims().first() != Some(&1);
         let enough = batches.iter().filter(is_enough).count();
         if let (Some(single), 0) = (batches.first(), enough) {
-            let mode = Mode::Train(TrainPass::default());
-            return self.check(single, &mode);
+            return self.check(single, true);
         }
         for (number, images) in batches.iter().filter(is_enough).enumerate() {
             let mode = Mode::Train(TrainPass {
@@ -177,7 +180,7 @@ impl Model {
                 momentum: Some(1.0 / (number + 1) as f64),
                 ..TrainPass::default()
             });
-            self.check(images, &mode)?;
+            self.check(images, true)?;
             self.network.forward(
                 &images.contiguous()?,
                 &self.pass(&mode, false),
@@ -200,14 +203,12 @@ impl Model {
     fn run(
         &self,
         images: &Tensor,
-        mode: &Mode,
-        is_tracked: bool,
+        pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        self.check(images, mode)?;
-        let pass = self.pass(mode, is_tracked);
-        let rows = self.network.forward(&images.contiguous()?, &pass, trace)?;
-        if matches!(mode, Mode::Train(pass) if pass.update_statistics) {
+        self.check(images, pass.train.is_some())?;
+        let rows = self.network.forward(&images.contiguous()?, pass, trace)?;
+        if matches!(&pass.train, Some(train) if train.update_statistics) {
             self.updates.fetch_add(1, Ordering::Relaxed);
         }
         Ok(l2_normalise(&rows)?)
@@ -222,15 +223,16 @@ impl Model {
             train,
             route: self.route,
             is_tracked,
+            is_traced: false,
             bn_momentum: self.config.bn_momentum,
             bn_eps: self.config.bn_eps,
             keep_probability: self.config.keep_probability,
         }
     }
 
-    fn check(&self, images: &Tensor, mode: &Mode) -> Result<(), ModelError> {
+    fn check(&self, images: &Tensor, is_training: bool) -> Result<(), ModelError> {
         let side = self.config.image_size;
-        let least = if matches!(mode, Mode::Eval) { 1 } else { 2 };
+        let least = if is_training { 2 } else { 1 };
         let fits = matches!(images.dims(), [n, 3, h, w] if *n >= least && *h == side && *w == side);
         if fits && images.dtype() == self.dtype {
             return Ok(());

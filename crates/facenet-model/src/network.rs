@@ -7,6 +7,8 @@ use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
 
 use crate::config::{Architecture, ModelConfig};
+use crate::engine::{Composed, Engine, Planned};
+use crate::layers::Bottleneck;
 use crate::pass::Pass;
 
 /// A network from images to rows that are not yet of unit length.
@@ -18,6 +20,33 @@ pub(crate) trait Network: Send + Sync {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor>;
+}
+
+/// A network as layers of any engine, before its bottleneck.
+pub(crate) trait Trunk: Send + Sync {
+    /// Images to activations of a single pixel; each stage's output is told by name.
+    fn trunk<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value>;
+
+    fn bottleneck(&self) -> &Bottleneck;
+}
+
+impl<T: Trunk> Network for T {
+    fn forward(
+        &self,
+        xs: &Tensor,
+        pass: &Pass,
+        trace: &mut dyn FnMut(&str, &Tensor),
+    ) -> Result<Tensor> {
+        let features = if pass.is_planned(xs) {
+            facenet_ops::run_nhwc(xs, pass.is_tracked, |tape, xs| {
+                self.trunk(&xs, &mut Planned { tape, pass, trace })
+            })?
+        } else {
+            let xs = self.trunk(xs, &mut Composed { pass, trace })?;
+            xs.flatten_from(1)?
+        };
+        self.bottleneck().forward(&features, pass, trace)
+    }
 }
 
 /// Builds the network that `config` describes.

@@ -1,6 +1,6 @@
 //! One forward pass: training or use, and what it may change.
 
-use candle_core::{Result, Tensor, Var};
+use candle_core::{DType, Result, Tensor, Var};
 use facenet_ops::Route;
 
 use crate::random::{DROPOUT, generator, uniform};
@@ -43,6 +43,8 @@ pub(crate) struct Pass {
     pub(crate) route: Route,
     /// Whether gradients will be asked for.
     pub(crate) is_tracked: bool,
+    /// Whether anyone listens to the stages' outputs.
+    pub(crate) is_traced: bool,
     pub(crate) bn_momentum: f64,
     pub(crate) bn_eps: f64,
     pub(crate) keep_probability: f64,
@@ -56,6 +58,11 @@ impl Pass {
         } else {
             var.as_detached_tensor()
         }
+    }
+
+    /// Whether the layers run on NHWC activations, without candle's tape.
+    pub(crate) fn is_planned(&self, xs: &Tensor) -> bool {
+        self.route == Route::Own && xs.dtype() == DType::F32 && xs.device().is_cpu()
     }
 
     /// Keeps each element with `keep_probability` and scales what is kept by its inverse; row
@@ -81,7 +88,7 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::Device;
 
     fn pass(keep_probability: f64, step: u64) -> Pass {
         let dropout = Some(DropoutKey {
@@ -98,6 +105,7 @@ mod tests {
             train: Some(train),
             route: Route::Own,
             is_tracked: false,
+            is_traced: false,
             bn_momentum: 0.1,
             bn_eps: 1e-3,
             keep_probability,

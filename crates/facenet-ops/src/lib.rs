@@ -1,16 +1,22 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod isa;
 mod microkernels;
 mod native;
+mod nhwc;
 mod norm;
 mod own;
 mod pointwise;
 mod route;
+mod tape;
 mod window;
 
 pub use config::ConvConfig;
+pub use isa::{Isa, with_isa};
+pub use nhwc::conv::NhwcConv;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;
+pub use tape::{Act, Filter, Nhwc, Norm, Residual, Tape, run as run_nhwc};
 pub use window::{conv2d, depthwise_conv2d, max_pool2d};

@@ -1,3 +1,17 @@
 //! Calls that need `unsafe`, each behind a safe function.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+pub(crate) mod buffer;
 pub(crate) mod gemm;
+#[cfg(all(test, target_os = "linux"))]
+mod guarded;
+pub(crate) mod implicit;
+mod kernels;
+pub(crate) mod peak;
+mod portable;
+pub(crate) mod weights;
+
+pub(crate) use kernels::{Activation, Added, Epilogue, Kernels, Segment};

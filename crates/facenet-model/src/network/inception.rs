@@ -1,12 +1,11 @@
 //! Inception-ResNet-v1 (Szegedy et al., arXiv:1602.07261) as facenet-pytorch defines it.
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
-use facenet_ops::{global_average_pool, residual};
 
-use crate::layers::{BasicConv, BiasedConv, Bottleneck, Branch, Window, max_pool};
-use crate::network::Network;
-use crate::pass::Pass;
+use crate::engine::Engine;
+use crate::layers::{Bottleneck, Branch, ConvNorm, ResidualEnd, Window};
+use crate::network::Trunk;
 
 /// A 1 x 1 window.
 fn point() -> Window {
@@ -18,9 +17,7 @@ fn point() -> Window {
 struct ResidualBlock {
     branches: [Branch; 2],
     third: Option<Branch>,
-    up: BiasedConv,
-    scale: f64,
-    relu: bool,
+    end: ResidualEnd,
 }
 
 impl ResidualBlock {
@@ -37,9 +34,7 @@ impl ResidualBlock {
                 &[(32, point()), (32, three), (32, three)],
                 &vb.pp("branch2"),
             )?),
-            up: BiasedConv::new(96, 256, &vb.pp("conv2d"))?,
-            scale: 0.17,
-            relu: true,
+            end: ResidualEnd::new((96, 256), 0.17, true, &vb.pp("conv2d"))?,
         })
     }
 
@@ -72,17 +67,15 @@ impl ResidualBlock {
                 Branch::new(c, &separable, &vb.pp("branch1"))?,
             ],
             third: None,
-            up: BiasedConv::new(2 * width, c, &vb.pp("conv2d"))?,
-            scale,
-            relu,
+            end: ResidualEnd::new((2 * width, c), scale, relu, &vb.pp("conv2d"))?,
         })
     }
 
-    fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+    fn forward<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
         let branches = self.branches.iter().chain(&self.third);
-        let outputs: Result<Vec<_>> = branches.map(|branch| branch.forward(xs, pass)).collect();
-        let joined = self.up.forward(&Tensor::cat(&outputs?, 1)?, pass)?;
-        residual(xs, &joined, self.scale, self.relu, pass.route)
+        let outputs: Result<Vec<_>> = branches.map(|branch| branch.forward(xs, engine)).collect();
+        let joined = engine.concat(&outputs?)?;
+        engine.residual(xs, &joined, &self.end)
     }
 }
 
@@ -115,17 +108,18 @@ impl Reduction {
         ]))
     }
 
-    fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let branches = self.0.iter().map(|branch| branch.forward(xs, pass));
-        let outputs: Result<Vec<_>> = branches.chain([max_pool(xs, pass.route)]).collect();
-        Tensor::cat(&outputs?, 1)
+    fn forward<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
+        let branches = self.0.iter().map(|branch| branch.forward(xs, engine));
+        let mut outputs = branches.collect::<Result<Vec<_>>>()?;
+        outputs.push(max_pool(xs, engine)?);
+        engine.concat(&outputs)
     }
 }
 
 /// The network; sizes in comments are those at 160 pixels.
 pub(crate) struct InceptionResnetV1 {
     /// Before and after the stem's max pool.
-    stem: [Vec<(&'static str, BasicConv)>; 2],
+    stem: [Vec<(&'static str, ConvNorm)>; 2],
     repeat_1: Vec<ResidualBlock>,
     mixed_6a: Reduction,
     repeat_2: Vec<ResidualBlock>,
@@ -139,7 +133,7 @@ impl InceptionResnetV1 {
     /// Reads facenet-pytorch's names below `vb`.
     pub(crate) fn new(dim: usize, vb: &VarBuilder) -> Result<Self> {
         let conv = |name: &'static str, c_in, c_out, window| {
-            BasicConv::new(c_in, c_out, window, &vb.pp(name)).map(|conv| (name, conv))
+            ConvNorm::rectified(c_in, c_out, window, &vb.pp(name)).map(|conv| (name, conv))
         };
         let repeat =
             |name: &str, n: usize, block: &dyn Fn(&VarBuilder) -> Result<ResidualBlock>| {
@@ -171,56 +165,69 @@ impl InceptionResnetV1 {
     }
 }
 
-impl Network for InceptionResnetV1 {
-    fn forward(
-        &self,
-        xs: &Tensor,
-        pass: &Pass,
-        trace: &mut dyn FnMut(&str, &Tensor),
-    ) -> Result<Tensor> {
-        let mut xs = stem(&self.stem[0], xs, pass, trace)?;
-        xs = told("maxpool_3a", max_pool(&xs, pass.route)?, trace);
-        xs = stem(&self.stem[1], &xs, pass, trace)?;
-        xs = told("repeat_1", repeated(&self.repeat_1, xs, pass)?, trace);
-        xs = told("mixed_6a", self.mixed_6a.forward(&xs, pass)?, trace);
-        xs = told("repeat_2", repeated(&self.repeat_2, xs, pass)?, trace);
-        xs = told("mixed_7a", self.mixed_7a.forward(&xs, pass)?, trace);
-        xs = told("repeat_3", repeated(&self.repeat_3, xs, pass)?, trace);
-        xs = told("block8", self.block8.forward(&xs, pass)?, trace);
-        xs = told("avgpool_1a", global_average_pool(&xs)?, trace);
-        self.bottleneck.forward(&xs, pass, trace)
+impl Trunk for InceptionResnetV1 {
+    fn trunk<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
+        let mut xs = stem(&self.stem[0], xs, engine)?;
+        xs = max_pool(&xs, engine)?;
+        engine.tell("maxpool_3a", &xs)?;
+        xs = stem(&self.stem[1], &xs, engine)?;
+        xs = repeated("repeat_1", &self.repeat_1, xs, engine)?;
+        xs = self.mixed_6a.forward(&xs, engine)?;
+        engine.tell("mixed_6a", &xs)?;
+        xs = repeated("repeat_2", &self.repeat_2, xs, engine)?;
+        xs = self.mixed_7a.forward(&xs, engine)?;
+        engine.tell("mixed_7a", &xs)?;
+        xs = repeated("repeat_3", &self.repeat_3, xs, engine)?;
+        xs = self.block8.forward(&xs, engine)?;
+        engine.tell("block8", &xs)?;
+        xs = engine.global_average_pool(&xs)?;
+        engine.tell("avgpool_1a", &xs)?;
+        Ok(xs)
+    }
+
+    fn bottleneck(&self) -> &Bottleneck {
+        &self.bottleneck
     }
 }
 
-fn stem(
-    convs: &[(&'static str, BasicConv)],
-    xs: &Tensor,
-    pass: &Pass,
-    trace: &mut dyn FnMut(&str, &Tensor),
-) -> Result<Tensor> {
+/// Max pooling 3 x 3 with stride 2, as everywhere in Inception-ResNet.
+fn max_pool<E: Engine>(xs: &E::Value, engine: &mut E) -> Result<E::Value> {
+    engine.max_pool(xs, 3, 2)
+}
+
+fn stem<E: Engine>(
+    convs: &[(&'static str, ConvNorm)],
+    xs: &E::Value,
+    engine: &mut E,
+) -> Result<E::Value> {
     let mut xs = xs.clone();
     for (name, conv) in convs {
-        xs = told(name, conv.forward(&xs, pass)?, trace);
+        xs = engine.conv_norm(&xs, conv)?;
+        engine.tell(name, &xs)?;
     }
     Ok(xs)
 }
 
-fn repeated(blocks: &[ResidualBlock], xs: Tensor, pass: &Pass) -> Result<Tensor> {
-    blocks
-        .iter()
-        .try_fold(xs, |xs, block| block.forward(&xs, pass))
-}
-
-fn told(name: &str, xs: Tensor, trace: &mut dyn FnMut(&str, &Tensor)) -> Tensor {
-    trace(name, &xs);
-    xs
+fn repeated<E: Engine>(
+    name: &str,
+    blocks: &[ResidualBlock],
+    mut xs: E::Value,
+    engine: &mut E,
+) -> Result<E::Value> {
+    for block in blocks {
+        xs = block.forward(&xs, engine)?;
+    }
+    engine.tell(name, &xs)?;
+    Ok(xs)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Composed;
+    use crate::pass::Pass;
     use crate::store::{Origin, Store};
-    use candle_core::{DType, Device};
+    use candle_core::{DType, Device, Tensor};
     use facenet_ops::Route;
 
     #[test]
@@ -231,13 +238,18 @@ mod tests {
             train: None,
             route: Route::Own,
             is_tracked: false,
+            is_traced: false,
             bn_momentum: 0.1,
             bn_eps: 1e-3,
             keep_probability: 1.0,
         };
         let shape = |reduction: &Reduction, c: usize, side: usize| -> Result<Vec<usize>> {
             let xs = Tensor::ones((1, c, side, side), DType::F32, &Device::Cpu)?;
-            Ok(reduction.forward(&xs, &pass)?.dims().to_vec())
+            let mut engine = Composed {
+                pass: &pass,
+                trace: &mut |_, _| {},
+            };
+            Ok(reduction.forward(&xs, &mut engine)?.dims().to_vec())
         };
         // The figures of 160 pixels: 384 + 256 beside 256, then 384 + 256 + 256 beside 896.
         let first = Reduction::mixed_6a(&vb.pp("mixed_6a"))?;

@@ -1,12 +1,11 @@
 //! MobileFaceNet (Chen et al., arXiv:1804.07573, table 1).
 
-use candle_core::{Result, Tensor};
+use candle_core::Result;
 use candle_nn::VarBuilder;
-use facenet_ops::residual;
 
-use crate::layers::{Bottleneck, PreluConv, Window};
-use crate::network::Network;
-use crate::pass::Pass;
+use crate::engine::Engine;
+use crate::layers::{Bottleneck, ConvNorm, Window};
+use crate::network::Trunk;
 
 /// Expansion, channels, repeats and first stride of each row of table 1's bottlenecks.
 const TABLE: [(usize, usize, usize, usize); 5] = [
@@ -19,9 +18,9 @@ const TABLE: [(usize, usize, usize, usize); 5] = [
 
 /// Expands, filters by channel, projects; adds the input where the shape is the same.
 struct InvertedResidual {
-    expand: PreluConv,
-    depthwise: PreluConv,
-    project: PreluConv,
+    expand: ConvNorm,
+    depthwise: ConvNorm,
+    project: ConvNorm,
     is_residual: bool,
 }
 
@@ -35,20 +34,19 @@ impl InvertedResidual {
         let (c, point) = (c_in * expansion, Window::square(1, 1, 0));
         let filter = Window::square(3, stride, 1);
         Ok(Self {
-            expand: PreluConv::new(c_in, c, point, true, &vb.pp("expand"))?,
-            depthwise: PreluConv::depthwise(c, filter, true, &vb.pp("depthwise"))?,
-            project: PreluConv::new(c, c_out, point, false, &vb.pp("project"))?,
+            expand: ConvNorm::sloped(c_in, c, point, true, &vb.pp("expand"))?,
+            depthwise: ConvNorm::depthwise(c, filter, true, &vb.pp("depthwise"))?,
+            project: ConvNorm::sloped(c, c_out, point, false, &vb.pp("project"))?,
             is_residual: stride == 1 && c_in == c_out,
         })
     }
 
-    fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let ys = self
-            .depthwise
-            .forward(&self.expand.forward(xs, pass)?, pass)?;
-        let ys = self.project.forward(&ys, pass)?;
+    fn forward<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
+        let ys = engine.conv_norm(xs, &self.expand)?;
+        let ys = engine.conv_norm(&ys, &self.depthwise)?;
+        let ys = engine.conv_norm(&ys, &self.project)?;
         if self.is_residual {
-            residual(xs, &ys, 1.0, false, pass.route)
+            engine.add(xs, &ys)
         } else {
             Ok(ys)
         }
@@ -57,11 +55,11 @@ impl InvertedResidual {
 
 /// The network; images are reduced 16 times, and the last kernel covers what is left.
 pub(crate) struct MobileFaceNet {
-    conv1: PreluConv,
-    conv2_dw: PreluConv,
+    conv1: ConvNorm,
+    conv2_dw: ConvNorm,
     blocks: Vec<InvertedResidual>,
-    conv_last: PreluConv,
-    gdc: PreluConv,
+    conv_last: ConvNorm,
+    gdc: ConvNorm,
     bottleneck: Bottleneck,
 }
 
@@ -70,17 +68,17 @@ impl MobileFaceNet {
     pub(crate) fn new(side: usize, dim: usize, vb: &VarBuilder) -> Result<Self> {
         let last = Window::square(side / 16, 1, 0);
         Ok(Self {
-            conv1: PreluConv::new(3, 64, Window::square(3, 2, 1), true, &vb.pp("conv1"))?,
-            conv2_dw: PreluConv::depthwise(64, Window::square(3, 1, 1), true, &vb.pp("conv2_dw"))?,
+            conv1: ConvNorm::sloped(3, 64, Window::square(3, 2, 1), true, &vb.pp("conv1"))?,
+            conv2_dw: ConvNorm::depthwise(64, Window::square(3, 1, 1), true, &vb.pp("conv2_dw"))?,
             blocks: blocks(&vb.pp("blocks"))?,
-            conv_last: PreluConv::new(
+            conv_last: ConvNorm::sloped(
                 128,
                 512,
                 Window::square(1, 1, 0),
                 true,
                 &vb.pp("conv_last"),
             )?,
-            gdc: PreluConv::depthwise(512, last, false, &vb.pp("gdc"))?,
+            gdc: ConvNorm::depthwise(512, last, false, &vb.pp("gdc"))?,
             bottleneck: Bottleneck::new(512, dim, vb)?,
         })
     }
@@ -100,26 +98,25 @@ fn blocks(vb: &VarBuilder) -> Result<Vec<InvertedResidual>> {
     Ok(blocks)
 }
 
-impl Network for MobileFaceNet {
-    fn forward(
-        &self,
-        xs: &Tensor,
-        pass: &Pass,
-        trace: &mut dyn FnMut(&str, &Tensor),
-    ) -> Result<Tensor> {
-        let mut xs = self.conv1.forward(xs, pass)?;
-        trace("conv1", &xs);
-        xs = self.conv2_dw.forward(&xs, pass)?;
-        trace("conv2_dw", &xs);
+impl Trunk for MobileFaceNet {
+    fn trunk<E: Engine>(&self, xs: &E::Value, engine: &mut E) -> Result<E::Value> {
+        let mut xs = engine.conv_norm(xs, &self.conv1)?;
+        engine.tell("conv1", &xs)?;
+        xs = engine.conv_norm(&xs, &self.conv2_dw)?;
+        engine.tell("conv2_dw", &xs)?;
         for (place, block) in self.blocks.iter().enumerate() {
-            xs = block.forward(&xs, pass)?;
-            trace(&format!("blocks.{place}"), &xs);
+            xs = block.forward(&xs, engine)?;
+            engine.tell(&format!("blocks.{place}"), &xs)?;
         }
-        xs = self.conv_last.forward(&xs, pass)?;
-        trace("conv_last", &xs);
-        xs = self.gdc.forward(&xs, pass)?;
-        trace("gdc", &xs);
-        self.bottleneck.forward(&xs.flatten_from(1)?, pass, trace)
+        xs = engine.conv_norm(&xs, &self.conv_last)?;
+        engine.tell("conv_last", &xs)?;
+        xs = engine.conv_norm(&xs, &self.gdc)?;
+        engine.tell("gdc", &xs)?;
+        Ok(xs)
+    }
+
+    fn bottleneck(&self) -> &Bottleneck {
+        &self.bottleneck
     }
 }
 

@@ -1,10 +1,14 @@
-//! Convolution by window matrices and products.
+//! Convolution of NCHW tensors: `f32` by the NHWC kernels, `f64` by window matrices and products.
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, WithDType};
 use rayon::prelude::*;
 
 use crate::config::ConvConfig;
+use crate::microkernels::Epilogue;
 use crate::microkernels::gemm::{Matrix, multiply};
+use crate::nhwc;
+use crate::nhwc::plan::ConvShape;
+use crate::nhwc::transpose::{to_nchw, to_nhwc};
 use crate::own::columns::{Geometry, gather, join, part, places, scatter_add};
 use crate::own::element::{Element, by_dtype, elements, with_elements};
 
@@ -32,6 +36,11 @@ impl Conv {
             config: self.0,
         })
     }
+
+    fn shape(&self, x: &Shape, weight: &Shape) -> Result<ConvShape> {
+        let ((n, c_in, h, w), (c_out, _, kh, kw)) = (x.dims4()?, weight.dims4()?);
+        ConvShape::new(n, (h, w), (c_in, c_out), (kh, kw), self.0)
+    }
 }
 
 impl CustomOp2 for Conv {
@@ -50,6 +59,11 @@ impl CustomOp2 for Conv {
         let geometry = self.geometry(x_layout.shape(), weight_layout.shape())?;
         let (n, c_out) = (x_layout.shape().dims()[0], weight_layout.shape().dims()[0]);
         let shape = Shape::from((n, c_out, geometry.out.0, geometry.out.1));
+        if x.dtype() == DType::F32 {
+            let (x, weight) = (elements(x, x_layout)?, elements(weight, weight_layout)?);
+            let conv = self.shape(x_layout.shape(), weight_layout.shape())?;
+            return Ok((CpuStorage::F32(forward_f32(&conv, x, weight)), shape));
+        }
         by_dtype!(x.dtype(), T => {
             let (x, weight) = (elements::<T>(x, x_layout)?, elements::<T>(weight, weight_layout)?);
             Ok((T::to_cpu_storage_owned(forward(&geometry, x, weight, c_out)), shape))
@@ -65,6 +79,9 @@ impl CustomOp2 for Conv {
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let geometry = self.geometry(x.shape(), weight.shape())?;
         let c_out = weight.dim(0)?;
+        if x.dtype() == DType::F32 {
+            return backward_f32(&self.shape(x.shape(), weight.shape())?, x, weight, grad);
+        }
         by_dtype!(x.dtype(), T => with_elements::<T, _>(x, |x_values| {
             with_elements::<T, _>(weight, |weights| with_elements::<T, _>(grad, |grad| {
                 let dx = data_gradient(&geometry, weights, grad, c_out);
@@ -76,6 +93,37 @@ impl CustomOp2 for Conv {
             }))
         }))
     }
+}
+
+fn forward_f32(shape: &ConvShape, x: &[f32], weight: &[f32]) -> Vec<f32> {
+    let x = to_nhwc(x, shape.c_in, shape.size.0 * shape.size.1);
+    let y = nhwc::conv::forward(shape, &x, weight, &Epilogue::default());
+    to_nchw(&y, shape.c_out, shape.pixels())
+}
+
+fn backward_f32(
+    shape: &ConvShape,
+    x: &Tensor,
+    weight: &Tensor,
+    grad: &Tensor,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let pixels = shape.size.0 * shape.size.1;
+    let grad = with_elements(grad, |grad| Ok(to_nhwc(grad, shape.c_out, shape.pixels())))?;
+    let dx = with_elements(weight, |weight| {
+        Ok(to_nchw(
+            &nhwc::conv::data_gradient(shape, weight, &grad),
+            shape.c_in,
+            pixels,
+        ))
+    })?;
+    let dw = with_elements(x, |x| {
+        let x = to_nhwc(x, shape.c_in, pixels);
+        Ok(nhwc::conv::weight_gradient(shape, &x, &grad))
+    })?;
+    Ok((
+        Some(Tensor::from_vec(dx, x.shape(), x.device())?),
+        Some(Tensor::from_vec(dw, weight.shape(), x.device())?),
+    ))
 }
 
 /// Output pixels that a product is wide where images are smaller: several of them then share one

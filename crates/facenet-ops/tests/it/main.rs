@@ -1,7 +1,9 @@
 //! Every operation against naive loops, finite differences, and the other route.
 
 mod gradients;
+mod kernels;
 mod naive;
 mod routes;
 mod special;
+mod tape;
 mod tensors;

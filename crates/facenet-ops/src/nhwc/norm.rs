@@ -1,0 +1,261 @@
+//! Batch normalisation with the activation that follows, forward and backward.
+
+use rayon::prelude::*;
+
+use crate::microkernels::Activation;
+use crate::nhwc::rows::{item, sum_in_parts};
+use crate::own::element::wide;
+
+/// Mean and biased variance of each of `c` channels, summed in f64 from the first row on, so
+/// that a large mean takes nothing from a small variance.
+pub(crate) fn moments(x: &[f32], c: usize) -> Vec<(f64, f64)> {
+    let (rows, pivot) = (x.len() / c, &x[..c]);
+    let sums = sum_in_parts(rows, |range| {
+        let mut sums = vec![0.0; 2 * c];
+        let (sum, squares) = sums.split_at_mut(c);
+        wide(|| {
+            for row in x[range.start * c..range.end * c].chunks_exact(c) {
+                let sums = sum.iter_mut().zip(squares.iter_mut());
+                for ((sum, square), (&x, &pivot)) in sums.zip(row.iter().zip(pivot)) {
+                    let d = f64::from(x) - f64::from(pivot);
+                    *sum += d;
+                    *square += d * d;
+                }
+            }
+        });
+        sums
+    });
+    let (sum, squares) = sums.split_at(c);
+    let of_channel = |((sum, squares), &pivot): ((&f64, &f64), &f32)| {
+        let mean = sum / rows as f64;
+        let variance = squares / rows as f64 - mean * mean;
+        // Rounding may leave less than nothing; NaN stays.
+        let variance = if variance < 0.0 { 0.0 } else { variance };
+        (f64::from(pivot) + mean, variance)
+    };
+    sum.iter().zip(squares).zip(pivot).map(of_channel).collect()
+}
+
+/// `scale (x - mean) + bias` of each channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines {
+    pub(crate) scale: Vec<f32>,
+    pub(crate) mean: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+}
+
+impl Lines {
+    /// `weight (x - mean) / sqrt(variance + eps) + bias`, from mean and variance.
+    pub(crate) fn new(weight: &[f32], bias: &[f32], moments: &[(f64, f64)], eps: f64) -> Self {
+        let scale = |(&weight, moments): (&f32, &(f64, f64))| {
+            (f64::from(weight) / (moments.1 + eps).sqrt()) as f32
+        };
+        Self {
+            scale: weight.iter().zip(moments).map(scale).collect(),
+            mean: moments.iter().map(|moments| moments.0 as f32).collect(),
+            bias: bias.to_vec(),
+        }
+    }
+
+    fn channels(&self) -> usize {
+        self.scale.len()
+    }
+
+    /// The same line as `scale x + shift`: the shift.
+    pub(crate) fn shifts(&self) -> Vec<f32> {
+        let lines = self.scale.iter().zip(&self.mean).zip(&self.bias);
+        lines
+            .map(|((&scale, &mean), &bias)| {
+                (f64::from(bias) - f64::from(scale) * f64::from(mean)) as f32
+            })
+            .collect()
+    }
+
+    /// Calls `f(element, before the activation, channel)` for each of a row.
+    #[inline]
+    fn row(&self, x: &[f32], mut f: impl FnMut(usize, f32)) {
+        let c = self.channels();
+        let (x, scale, mean, bias) = (&x[..c], &self.scale[..c], &self.mean[..c], &self.bias[..c]);
+        for i in 0..c {
+            f(i, scale[i] * (x[i] - mean[i]) + bias[i]);
+        }
+    }
+}
+
+/// `activation(line(x))` of each channel.
+pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>) -> Vec<f32> {
+    match activation {
+        Activation::Identity => map(x, lines, |_, y| y),
+        Activation::Relu => map(x, lines, |_, y| if y < 0.0 { 0.0 } else { y }),
+        Activation::Prelu(slopes) => {
+            let slopes = &slopes[..lines.channels()];
+            map(x, lines, |i, y| if y < 0.0 { slopes[i] * y } else { y })
+        }
+    }
+}
+
+fn map(x: &[f32], lines: &Lines, f: impl Fn(usize, f32) -> f32 + Sync) -> Vec<f32> {
+    let c = lines.channels();
+    let mut z = vec![0.0; x.len()];
+    let items = x.par_chunks(item(c)).zip(z.par_chunks_mut(item(c)));
+    items.for_each(|(x, z)| {
+        wide(|| {
+            for (x, z) in x.chunks_exact(c).zip(z.chunks_exact_mut(c)) {
+                let z = &mut z[..c];
+                lines.row(x, |i, y| z[i] = f(i, y));
+            }
+        });
+    });
+    z
+}
+
+/// What the backward pass gives for the parameters; the input's gradient is left in place.
+#[derive(Debug)]
+pub(crate) struct Gradients {
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
+    /// Of the slopes, where there are any.
+    pub(crate) slopes: Vec<f32>,
+}
+
+/// Turns the output's gradient into the input's.
+///
+/// - `inverse_std`: `1 / sqrt(variance + eps)`, `[c]`
+/// - `is_batch`: whether the gradient goes through mean and variance too
+pub(crate) fn gradient(
+    x: &[f32],
+    lines: &Lines,
+    inverse_std: &[f64],
+    is_batch: bool,
+    activation: &Activation<'_>,
+    grad: &mut [f32],
+) -> Gradients {
+    match activation {
+        Activation::Identity => gradient_by(x, lines, inverse_std, is_batch, grad, |_, _, g| g),
+        Activation::Relu => {
+            let slope = |_, y, g| if y > 0.0 { g } else { 0.0 };
+            gradient_by(x, lines, inverse_std, is_batch, grad, slope)
+        }
+        Activation::Prelu(slopes) => {
+            let slopes = &slopes[..lines.channels()];
+            let slope = |i: usize, y, g| if y > 0.0 { g } else { slopes[i] * g };
+            gradient_by(x, lines, inverse_std, is_batch, grad, slope)
+        }
+    }
+}
+
+/// [`gradient`], with `through(channel, before the activation, gradient)`.
+fn gradient_by(
+    x: &[f32],
+    lines: &Lines,
+    inverse_std: &[f64],
+    is_batch: bool,
+    grad: &mut [f32],
+    through: impl Fn(usize, f32, f32) -> f32 + Sync,
+) -> Gradients {
+    let c = lines.channels();
+    let sums = sums(x, lines, grad, &through);
+    let share = if is_batch {
+        c as f64 / x.len() as f64
+    } else {
+        0.0
+    };
+    let factor = |i: usize, sum: f64| (-f64::from(lines.scale[i]) * sum * share) as f32;
+    let shifts: Vec<_> = (0..c).map(|i| factor(i, sums[i])).collect();
+    let slopes: Vec<_> = (0..c)
+        .map(|i| factor(i, sums[c + i] * inverse_std[i] * inverse_std[i]))
+        .collect();
+    let (shifts, slopes) = (&shifts[..c], &slopes[..c]);
+    let (scale, mean) = (&lines.scale[..c], &lines.mean[..c]);
+    let items = x.par_chunks(item(c)).zip(grad.par_chunks_mut(item(c)));
+    items.for_each(|(x, grad)| {
+        wide(|| {
+            for (x, grad) in x.chunks_exact(c).zip(grad.chunks_exact_mut(c)) {
+                let (x, grad) = (&x[..c], &mut grad[..c]);
+                lines.row(x, |i, y| {
+                    let g = scale[i] * through(i, y, grad[i]);
+                    grad[i] = g + (slopes[i] * (x[i] - mean[i]) + shifts[i]);
+                });
+            }
+        });
+    });
+    let f32s = |sums: &[f64]| sums.iter().map(|&sum| sum as f32).collect();
+    let weight = sums[c..2 * c]
+        .iter()
+        .zip(inverse_std)
+        .map(|(sum, inverse)| sum * inverse);
+    Gradients {
+        weight: weight.map(|sum| sum as f32).collect(),
+        bias: f32s(&sums[..c]),
+        slopes: f32s(&sums[2 * c..]),
+    }
+}
+
+/// Of each channel the sums of the gradient `g` before the activation, of `g (x - mean)`, and of
+/// the output's gradient times what is negative before the activation.
+fn sums(
+    x: &[f32],
+    lines: &Lines,
+    grad: &[f32],
+    through: &(impl Fn(usize, f32, f32) -> f32 + Sync),
+) -> Vec<f64> {
+    let c = lines.channels();
+    sum_in_parts(x.len() / c, |range| {
+        let mut sums = vec![0.0; 3 * c];
+        let (sum, rest) = sums.split_at_mut(c);
+        let (product, slope) = rest.split_at_mut(c);
+        let (sum, product, slope) = (&mut sum[..c], &mut product[..c], &mut slope[..c]);
+        let (rows, mean) = (range.start * c..range.end * c, &lines.mean[..c]);
+        wide(|| {
+            for (x, grad) in x[rows.clone()]
+                .chunks_exact(c)
+                .zip(grad[rows].chunks_exact(c))
+            {
+                let (x, grad) = (&x[..c], &grad[..c]);
+                lines.row(x, |i, y| {
+                    let g = f64::from(through(i, y, grad[i]));
+                    sum[i] += g;
+                    product[i] += g * f64::from(x[i] - mean[i]);
+                    slope[i] += f64::from(if y < 0.0 { grad[i] * y } else { 0.0 });
+                });
+            }
+        });
+        sums
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_mean_and_biased_variance_and_a_constant_has_none() {
+        let moments = moments(&[1.0, 1e6, 3.0, 1e6], 2);
+        assert_eq!(moments, [(2.0, 1.0), (1e6, 0.0)]);
+    }
+
+    #[test]
+    fn moments_of_what_is_no_number_are_none() {
+        for (mean, variance) in moments(&[f32::NAN, 1.0, 0.0, f32::INFINITY], 2) {
+            assert!(!mean.is_finite() && variance.is_nan());
+        }
+    }
+
+    #[test]
+    fn a_line_and_its_shift_are_one() {
+        let lines = Lines::new(&[2.0], &[1.0], &[(3.0, 0.75)], 0.25);
+        assert_eq!((lines.scale[0], lines.shifts()[0]), (2.0, -5.0));
+        assert_eq!(
+            normalise(&[3.0, 1.0], &lines, &Activation::Identity),
+            [1.0, -3.0]
+        );
+        assert_eq!(
+            normalise(&[3.0, 1.0], &lines, &Activation::Relu),
+            [1.0, 0.0]
+        );
+        assert_eq!(
+            normalise(&[3.0, 1.0], &lines, &Activation::Prelu(&[0.5])),
+            [1.0, -1.5]
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Weights packed for the kernels.
+
+use rayon::prelude::*;
+
+use crate::isa::Isa;
+use crate::microkernels::Kernels;
+use crate::microkernels::buffer::Buffer;
+use crate::nhwc::plan::ConvShape;
+
+/// Panels of output channels, each `[tap, channel in][width]`; zeros fill the last one up.
+pub(crate) struct Panels {
+    pub(crate) values: Buffer,
+    /// Rows of a panel.
+    pub(crate) steps: usize,
+    /// Channels of all panels.
+    pub(crate) channels: usize,
+    pub(crate) isa: Isa,
+}
+
+impl Panels {
+    /// For [`super::plan::Plan::forward`].
+    ///
+    /// - `weight`: `[c_out, c_in, kh, kw]`
+    pub(crate) fn forward(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
+        let (taps, c_in) = (shape.taps(), shape.c_in);
+        let rows = taps * c_in;
+        Self::packed(shape.c_out, rows, isa, |first, width, panel| {
+            let lanes = width.min(shape.c_out - first);
+            for c in 0..c_in {
+                for tap in 0..taps {
+                    let row = &mut panel[(tap * c_in + c) * width..][..width];
+                    let column = weight[first * rows + c * taps + tap..].iter().step_by(rows);
+                    fill(row, column, lanes);
+                }
+            }
+        })
+    }
+
+    /// For [`super::plan::Plan::gradient`]: taps from the kernel's end, channels swapped.
+    pub(crate) fn gradient(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
+        let (taps, c_in, c_out) = (shape.taps(), shape.c_in, shape.c_out);
+        Self::packed(c_in, taps * c_out, isa, |first, width, panel| {
+            let lanes = width.min(c_in - first);
+            for o in 0..c_out {
+                for tap in 0..taps {
+                    let row = &mut panel[(tap * c_out + o) * width..][..width];
+                    let from = (o * c_in + first) * taps + taps - 1 - tap;
+                    fill(row, weight[from..].iter().step_by(taps), lanes);
+                }
+            }
+        })
+    }
+
+    /// Panels of `steps` rows for `channels`, each by `pack(first channel, width, panel)`.
+    fn packed(
+        channels: usize,
+        steps: usize,
+        isa: Isa,
+        pack: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Self {
+        let kernels = Kernels::of(isa);
+        let width = kernels.width();
+        let blocks = channels.div_ceil(width);
+        let len = (blocks - 1) * width + kernels.packed(blocks - 1, channels);
+        let mut values = Buffer::take(len * steps);
+        let panels = values.par_chunks_mut((width * steps).max(1)).enumerate();
+        panels.for_each(|(block, panel)| {
+            pack(block * width, kernels.packed(block, channels), panel);
+        });
+        Self {
+            values,
+            steps,
+            channels,
+            isa,
+        }
+    }
+
+    /// Gives the memory back for the next packing.
+    pub(crate) fn give_back(self) {
+        self.values.give_back();
+    }
+}
+
+#[inline]
+fn fill<'a>(row: &mut [f32], values: impl Iterator<Item = &'a f32>, lanes: usize) {
+    let (there, beyond) = row.split_at_mut(lanes);
+    there
+        .iter_mut()
+        .zip(values)
+        .for_each(|(to, &value)| *to = value);
+    beyond.fill(0.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ConvConfig;
+
+    /// Two inputs, three outputs, two taps: weight `[o][c][tap]` is `100 o + 10 c + tap`.
+    #[test]
+    fn panels_hold_taps_then_channels_and_the_gradients_are_turned_about() {
+        let shape = ConvShape {
+            n: 1,
+            size: (1, 2),
+            c_in: 2,
+            c_out: 3,
+            kernel: (1, 2),
+            out: (1, 1),
+            config: ConvConfig::default(),
+        };
+        let weight: Vec<f32> = (0..12_u8)
+            .map(|i| f32::from(i / 4) * 100.0 + f32::from(i / 2 % 2) * 10.0 + f32::from(i % 2))
+            .collect();
+        let panels = Panels::forward(&shape, &weight, Isa::Portable);
+        // Half a panel of 8 lanes; row 1 is tap 0 of channel 1.
+        assert_eq!(
+            panels.values[8..16],
+            [10.0, 110.0, 210.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        );
+        let panels = Panels::gradient(&shape, &weight, Isa::Portable);
+        // Row 1 is the last tap of output 1.
+        assert_eq!(
+            panels.values[8..16],
+            [101.0, 111.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+        );
+    }
+}

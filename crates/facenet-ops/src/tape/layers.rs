@@ -1,0 +1,394 @@
+//! The layers of a tape.
+
+use candle_core::{Result, Tensor, bail};
+
+use super::{Act, Filter, Nhwc, Norm, Residual, Tape, statistics, vector};
+use crate::config::ConvConfig;
+use crate::microkernels::{Activation, Added, Epilogue};
+use crate::nhwc::norm::{self, Lines};
+use crate::nhwc::plan::ConvShape;
+use crate::nhwc::{conv, depthwise, pool, rows};
+use crate::norm::BatchStatistics;
+use crate::own::element::with_elements;
+
+/// What a layer's normalisation does, with its vectors read.
+struct Normal {
+    lines: Lines,
+    inverse_std: Vec<f64>,
+    is_batch: bool,
+    slopes: Option<Vec<f32>>,
+    is_rectified: bool,
+}
+
+impl Normal {
+    /// By the moments given, or those of `x`.
+    fn new(norm: &Norm<'_>, act: Act<'_>, c: usize, moments: &[(f64, f64)]) -> Result<Self> {
+        let (weight, bias) = (
+            vector("batch norm", norm.weight, c)?,
+            vector("batch norm", norm.bias, c)?,
+        );
+        let slopes = match act {
+            Act::Prelu(slopes) => Some(vector("prelu", slopes, c)?),
+            _ => None,
+        };
+        Ok(Self {
+            lines: Lines::new(&weight, &bias, moments, norm.eps),
+            inverse_std: moments
+                .iter()
+                .map(|m| 1.0 / (m.1 + norm.eps).sqrt())
+                .collect(),
+            is_batch: norm.given.is_none(),
+            slopes,
+            is_rectified: matches!(act, Act::Relu),
+        })
+    }
+
+    fn activation(&self) -> Activation<'_> {
+        match &self.slopes {
+            Some(slopes) => Activation::Prelu(slopes),
+            None if self.is_rectified => Activation::Relu,
+            None => Activation::Identity,
+        }
+    }
+}
+
+/// Mean and variance of a normalisation that has them given.
+fn given_moments(norm: &Norm<'_>, c: usize) -> Result<Option<Vec<(f64, f64)>>> {
+    let Some((mean, variance)) = norm.given else {
+        return Ok(None);
+    };
+    let (mean, variance) = (
+        vector("batch norm", mean, c)?,
+        vector("batch norm", variance, c)?,
+    );
+    let pairs = mean.into_iter().zip(variance);
+    Ok(Some(
+        pairs
+            .map(|(mean, variance)| (mean.into(), variance.into()))
+            .collect(),
+    ))
+}
+
+impl Filter<'_> {
+    fn shape(&self, x: &Nhwc) -> Result<ConvShape> {
+        let (c_out, c_in, kh, kw) = self.weight.dims4()?;
+        let [n, h, w, c] = x.dims();
+        let expected = if self.is_depthwise { c_out } else { c_in };
+        if c != expected || (self.is_depthwise && c_in != 1) {
+            bail!(
+                "convolution: weight {:?} does not take {c} channels",
+                self.weight.shape()
+            );
+        }
+        ConvShape::new(n, (h, w), (c, c_out), (kh, kw), self.config)
+    }
+}
+
+/// A filter's passes, dense or depthwise.
+#[derive(Clone)]
+struct Passes {
+    shape: ConvShape,
+    weight: Tensor,
+    is_depthwise: bool,
+}
+
+impl Passes {
+    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>) -> Result<Vec<f32>> {
+        with_elements(&self.weight, |weight| {
+            Ok(if self.is_depthwise {
+                depthwise::forward(&self.shape, &x.values, weight)
+            } else {
+                conv::forward(&self.shape, &x.values, weight, epilogue)
+            })
+        })
+    }
+
+    fn data_gradient(&self, grad: &[f32]) -> Result<Vec<f32>> {
+        with_elements(&self.weight, |weight| {
+            Ok(if self.is_depthwise {
+                depthwise::data_gradient(&self.shape, weight, grad)
+            } else {
+                conv::data_gradient(&self.shape, weight, grad)
+            })
+        })
+    }
+
+    fn weight_gradient(&self, x: &Nhwc, grad: &[f32]) -> Vec<f32> {
+        if self.is_depthwise {
+            depthwise::weight_gradient(&self.shape, &x.values, grad)
+        } else {
+            conv::weight_gradient(&self.shape, &x.values, grad)
+        }
+    }
+
+    fn dims(&self) -> [usize; 4] {
+        let ConvShape { n, out, c_out, .. } = self.shape;
+        [n, out.0, out.1, c_out]
+    }
+}
+
+impl Tape {
+    /// Convolution, batch normalisation and activation; the batch's statistics where it was
+    /// normalised by its own.
+    ///
+    /// # Errors
+    /// Where shapes disagree, the window does not fit, or a channel to be normalised by its own
+    /// statistics has a single value.
+    pub fn conv_norm(
+        &mut self,
+        x: &Nhwc,
+        filter: &Filter<'_>,
+        norm: &Norm<'_>,
+        act: Act<'_>,
+    ) -> Result<(Nhwc, Option<BatchStatistics>)> {
+        let shape = filter.shape(x)?;
+        let (c, passes) = (
+            shape.c_out,
+            Passes {
+                shape,
+                weight: filter.weight.clone(),
+                is_depthwise: filter.is_depthwise,
+            },
+        );
+        let given = given_moments(norm, c)?;
+        if let (Some(moments), false) = (&given, self.is_recording) {
+            let normal = Normal::new(norm, act, c, moments)?;
+            return Ok((self.fused(x, &passes, &normal)?, None));
+        }
+        let y = passes.forward(x, &Epilogue::default())?;
+        let (moments, batch) = if let Some(moments) = given {
+            (moments, None)
+        } else {
+            let moments = batch_moments(&y, c)?;
+            let batch = statistics(&moments, y.len() / c, norm.weight)?;
+            (moments, Some(batch))
+        };
+        let normal = Normal::new(norm, act, c, &moments)?;
+        let z = norm::normalise(&y, &normal.lines, &normal.activation());
+        let z = self.activation(z, passes.dims());
+        if self.is_recording {
+            self.record_conv_norm(x, &z, (passes, y), (norm, act, normal));
+        }
+        Ok((z, batch))
+    }
+
+    /// Without a gradient to come: the normalisation is the convolution's epilogue.
+    fn fused(&mut self, x: &Nhwc, passes: &Passes, normal: &Normal) -> Result<Nhwc> {
+        let (shifts, activation) = (normal.lines.shifts(), normal.activation());
+        let z = if passes.is_depthwise {
+            let y = passes.forward(x, &Epilogue::default())?;
+            norm::normalise(&y, &normal.lines, &activation)
+        } else {
+            let epilogue = Epilogue {
+                scale: Some(&normal.lines.scale),
+                bias: Some(&shifts),
+                added: None,
+                activation,
+            };
+            passes.forward(x, &epilogue)?
+        };
+        Ok(self.activation(z, passes.dims()))
+    }
+
+    fn record_conv_norm(
+        &mut self,
+        x: &Nhwc,
+        z: &Nhwc,
+        (passes, y): (Passes, Vec<f32>),
+        (norm, act, normal): (&Norm<'_>, Act<'_>, Normal),
+    ) {
+        let (weight, norm_weight) = (self.parameter(&passes.weight), self.parameter(norm.weight));
+        let norm_bias = self.parameter(norm.bias);
+        let slopes = match act {
+            Act::Prelu(slopes) => Some(self.parameter(slopes)),
+            _ => None,
+        };
+        let (x, is_needed) = (x.clone(), self.is_needed(x));
+        self.record(z, move |backward, mut grad| {
+            let Normal {
+                lines,
+                inverse_std,
+                is_batch,
+                ..
+            } = &normal;
+            let activation = normal.activation();
+            let made = norm::gradient(&y, lines, inverse_std, *is_batch, &activation, &mut grad);
+            backward.set_parameter(norm_weight, made.weight);
+            backward.set_parameter(norm_bias, made.bias);
+            if let Some(slopes) = slopes {
+                backward.set_parameter(slopes, made.slopes);
+            }
+            backward.set_parameter(weight, passes.weight_gradient(&x, &grad));
+            if is_needed {
+                backward.add(x.place, passes.data_gradient(&grad)?);
+            }
+            Ok(())
+        });
+    }
+
+    /// The end of a residual block, see [`Residual`].
+    ///
+    /// # Errors
+    /// Where shapes disagree.
+    pub fn residual(&mut self, x: &Nhwc, branch: &Nhwc, end: &Residual<'_>) -> Result<Nhwc> {
+        let (weight, config) = (end.weight, ConvConfig::default());
+        let shape = Filter {
+            weight,
+            config,
+            is_depthwise: false,
+        }
+        .shape(branch)?;
+        let passes = Passes {
+            shape,
+            weight: weight.clone(),
+            is_depthwise: false,
+        };
+        if passes.dims() != x.dims {
+            bail!("residual: {:?} and {:?} disagree", x.dims, passes.dims());
+        }
+        let (bias, scale) = (vector("residual", end.bias, shape.c_out)?, end.scale as f32);
+        let epilogue = Epilogue {
+            scale: None,
+            bias: Some(&bias),
+            added: Some(Added {
+                values: &x.values,
+                scale,
+            }),
+            activation: if end.relu {
+                Activation::Relu
+            } else {
+                Activation::Identity
+            },
+        };
+        let y = passes.forward(branch, &epilogue)?;
+        let y = self.activation(y, x.dims);
+        if self.is_recording {
+            self.record_residual((x, branch, &y), passes, end);
+        }
+        Ok(y)
+    }
+
+    fn record_residual(
+        &mut self,
+        (x, branch, y): (&Nhwc, &Nhwc, &Nhwc),
+        passes: Passes,
+        end: &Residual<'_>,
+    ) {
+        let (weight, bias) = (self.parameter(end.weight), self.parameter(end.bias));
+        let (scale, relu) = (end.scale as f32, end.relu);
+        let (x, branch, values) = (x.place, branch.clone(), y.values.clone());
+        self.record(y, move |backward, mut grad| {
+            if relu {
+                rows::mask(&mut grad, &values);
+            }
+            let scaled = rows::scaled(&grad, scale);
+            backward.add(x, grad);
+            backward.set_parameter(bias, rows::column_sums(&scaled, passes.shape.c_out));
+            backward.set_parameter(weight, passes.weight_gradient(&branch, &scaled));
+            backward.add(branch.place, passes.data_gradient(&scaled)?);
+            Ok(())
+        });
+    }
+
+    /// `a + b`.
+    ///
+    /// # Errors
+    /// Where shapes disagree.
+    pub fn add(&mut self, a: &Nhwc, b: &Nhwc) -> Result<Nhwc> {
+        if a.dims != b.dims {
+            bail!("add: {:?} and {:?} disagree", a.dims, b.dims);
+        }
+        let mut sum = a.values.as_ref().clone();
+        rows::add(&mut sum, &b.values);
+        let sum = self.activation(sum, a.dims);
+        if self.is_recording {
+            let (a, b) = (a.place, b.place);
+            self.record(&sum, move |backward, grad| {
+                backward.add(a, grad.clone());
+                backward.add(b, grad);
+                Ok(())
+            });
+        }
+        Ok(sum)
+    }
+
+    /// Activations side by side, channels after channels.
+    ///
+    /// # Errors
+    /// Where images or pixels disagree, or there are none.
+    pub fn concat(&mut self, parts: &[Nhwc]) -> Result<Nhwc> {
+        let Some(first) = parts.first() else {
+            bail!("concat: expected activations, found none")
+        };
+        let [n, h, w, _] = first.dims;
+        if let Some(other) = parts.iter().find(|part| part.dims[..3] != first.dims[..3]) {
+            bail!("concat: {:?} and {:?} disagree", first.dims, other.dims);
+        }
+        let widths: Vec<_> = parts.iter().map(Nhwc::channels).collect();
+        let values: Vec<&[f32]> = parts.iter().map(|part| part.values.as_slice()).collect();
+        let joined = rows::joined(&values, &widths);
+        let joined = self.activation(joined, [n, h, w, widths.iter().sum()]);
+        if self.is_recording {
+            let places: Vec<_> = parts.iter().map(|part| part.place).collect();
+            self.record(&joined, move |backward, grad| {
+                let parts = rows::parted(&grad, &widths);
+                places
+                    .iter()
+                    .zip(parts)
+                    .for_each(|(&place, part)| backward.add(place, part));
+                Ok(())
+            });
+        }
+        Ok(joined)
+    }
+
+    /// Maximum of each window, without padding; a NaN is the maximum, and the gradient goes to
+    /// the first of equals.
+    ///
+    /// # Errors
+    /// Where the window does not fit.
+    pub fn max_pool(&mut self, x: &Nhwc, kernel: usize, stride: usize) -> Result<Nhwc> {
+        let [n, h, w, c] = x.dims;
+        let config = ConvConfig {
+            stride: (stride, stride),
+            padding: (0, 0),
+        };
+        let shape = ConvShape::new(n, (h, w), (c, c), (kernel, kernel), config)?;
+        let y = pool::max_pool(&shape, &x.values);
+        let y = self.activation(y, [n, shape.out.0, shape.out.1, c]);
+        if self.is_recording {
+            let (x, values) = (x.clone(), y.values.clone());
+            self.record(&y, move |backward, grad| {
+                let dx = pool::max_pool_gradient(&shape, &x.values, &values, &grad);
+                backward.add(x.place, dx);
+                Ok(())
+            });
+        }
+        Ok(y)
+    }
+
+    /// Mean over the pixels of each channel: `[n, 1, 1, c]`.
+    pub fn global_average_pool(&mut self, x: &Nhwc) -> Nhwc {
+        let ([n, _, _, c], pixels) = (x.dims, x.pixels());
+        let y = self.activation(pool::mean(&x.values, pixels, c), [n, 1, 1, c]);
+        if self.is_recording {
+            let place = x.place;
+            self.record(&y, move |backward, grad| {
+                backward.add(place, pool::mean_gradient(&grad, pixels, c));
+                Ok(())
+            });
+        }
+        y
+    }
+}
+
+/// The moments of a batch that has two values a channel at least.
+fn batch_moments(y: &[f32], c: usize) -> Result<Vec<(f64, f64)>> {
+    let count = y.len().checked_div(c).unwrap_or(0);
+    if count < 2 {
+        bail!(
+            "batch norm in training needs two values a channel, found {count}: enlarge the batch"
+        );
+    }
+    Ok(norm::moments(y, c))
+}

@@ -1,0 +1,215 @@
+//! The `f32` convolutions of each instruction set against the native route in `f64`.
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use facenet_ops::{ConvConfig, Isa, Route, conv2d, with_isa};
+use proptest::prelude::*;
+
+use crate::tensors::{numbers, var};
+
+/// Rounding of `f32` sums, relative to the largest value: sums of up to 7,500 products, in one
+/// piece, differ from `f64`'s by the root of their number times half an ulp, with room.
+const F32: f64 = 4e-6;
+
+type Shape4 = [usize; 4];
+
+/// The sets that this machine has.
+pub(crate) fn sets() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| isa.is_available())
+}
+
+/// The same numbers in `f32`, as `f32` rounds them.
+fn rounded(var: &Var) -> Result<Var> {
+    Var::from_tensor(&var.to_dtype(DType::F32)?)
+}
+
+/// Output and both gradients, as `f64`.
+fn passes(x: &Var, w: &Var, config: ConvConfig, route: Route) -> Result<[Vec<f64>; 3]> {
+    let y = conv2d(x, w, config, route)?;
+    let weights = Tensor::from_vec(numbers(99, y.elem_count()), y.shape(), &Device::Cpu)?
+        .to_dtype(DType::F32)?
+        .to_dtype(y.dtype())?;
+    let grads = (&y * weights)?.sum_all()?.backward()?;
+    let flat = |t: &Tensor| t.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>();
+    let of = |var: &Var| flat(grads.get(var).expect("every variable is in the graph"));
+    Ok([flat(&y)?, of(x)?, of(w)?])
+}
+
+#[track_caller]
+fn assert_near(found: &[f64], expected: &[f64], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    let largest = expected.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+    for (at, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let difference = (found - expected).abs();
+        assert!(
+            difference <= F32 * largest.max(1e-3),
+            "{what}[{at}]: {found}, expected {expected}, of {largest} at most"
+        );
+    }
+}
+
+#[track_caller]
+fn check(xs: Shape4, ws: Shape4, config: ConvConfig) {
+    let run = || -> Result<()> {
+        let (x, w) = (rounded(&var(1, &xs)?)?, rounded(&var(2, &ws)?)?);
+        let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64)?);
+        let expected = passes(&wide(&x)?, &wide(&w)?, config, Route::Native)?;
+        for isa in sets() {
+            let found = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            for ((found, expected), pass) in found.iter().zip(&expected).zip(["y", "dx", "dw"]) {
+                assert_near(
+                    found,
+                    expected,
+                    &format!("{isa:?} {pass} {xs:?} {ws:?} {config:?}"),
+                );
+            }
+        }
+        Ok(())
+    };
+    run().expect("valid shapes");
+}
+
+/// Shapes of the networks and their neighbours: few or many channels, odd ones too.
+fn arb_shape() -> impl Strategy<Value = (Shape4, Shape4, ConvConfig)> {
+    let kernels = vec![
+        (1, 1),
+        (1, 3),
+        (3, 1),
+        (1, 7),
+        (7, 1),
+        (3, 3),
+        (5, 5),
+        (2, 5),
+    ];
+    let channels = || prop_oneof![3 => 1_usize..20, 1 => 20_usize..300];
+    let images = (1_usize..6, 1_usize..21, 1_usize..21);
+    let steps = ((1_usize..3, 1_usize..3), (0_usize..4, 0_usize..4));
+    let parts = (
+        images,
+        channels(),
+        channels(),
+        prop::sample::select(kernels),
+        steps,
+    );
+    parts.prop_filter_map("it fits, and is not too large", |parts| {
+        let ((n, h, w), c_in, c_out, kernel, (stride, padding)) = parts;
+        let config = ConvConfig { stride, padding };
+        let out = config.output((h, w), kernel).ok()?;
+        let products = n * out.0 * out.1 * kernel.0 * kernel.1 * c_in * c_out;
+        let shapes = ([n, c_in, h, w], [c_out, c_in, kernel.0, kernel.1], config);
+        (products < 8_000_000).then_some(shapes)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn every_set_agrees_with_f64((xs, ws, config) in arb_shape()) {
+        check(xs, ws, config);
+    }
+}
+
+fn config(stride: usize, padding: (usize, usize)) -> ConvConfig {
+    ConvConfig {
+        stride: (stride, stride),
+        padding,
+    }
+}
+
+#[test]
+fn full_panels_and_their_tails_agree_with_f64() {
+    // One tile and one more, two panels and one more, for 12 x 32, 6 x 16 and 4 x 16.
+    for (pixels, channels) in [(12, 32), (13, 33), (6, 16), (7, 17), (4, 48), (25, 65)] {
+        check(
+            [1, channels, 1, pixels],
+            [channels, channels, 1, 1],
+            config(1, (0, 0)),
+        );
+    }
+}
+
+#[test]
+fn shapes_of_the_networks_agree_with_f64() {
+    check([3, 3, 21, 21], [32, 3, 3, 3], config(2, (0, 0)));
+    check([2, 3, 16, 16], [64, 3, 3, 3], config(2, (1, 1)));
+    check([2, 128, 8, 8], [128, 128, 1, 7], config(1, (0, 3)));
+    check([2, 128, 8, 8], [128, 128, 7, 1], config(1, (3, 0)));
+    check([5, 192, 3, 3], [192, 192, 1, 3], config(1, (0, 1)));
+    check([2, 64, 9, 9], [80, 64, 1, 1], config(1, (0, 0)));
+    check([2, 48, 17, 17], [64, 48, 3, 3], config(2, (0, 0)));
+    check([11, 16, 12, 12], [24, 16, 3, 3], config(1, (1, 1)));
+    // More rows of output than a chunk holds.
+    check([1, 4, 40, 40], [20, 4, 3, 3], config(1, (1, 1)));
+}
+
+/// Which values are NaN, and which infinite with which sign.
+fn kinds(values: &[f64]) -> Vec<Option<f64>> {
+    let kind = |v: &f64| (!v.is_finite()).then(|| if v.is_nan() { 0.0 } else { v.signum() });
+    values.iter().map(kind).collect()
+}
+
+#[test]
+fn nan_and_infinity_go_where_f64_takes_them_and_nowhere_else() -> Result<()> {
+    let (xs, ws) = ([2, 19, 7, 6], [37, 19, 3, 3]);
+    for (value, config) in [
+        (f32::NAN, config(1, (1, 1))),
+        (f32::NAN, config(2, (0, 0))),
+        (f32::INFINITY, config(1, (1, 0))),
+        (f32::NEG_INFINITY, config(2, (1, 1))),
+    ] {
+        let mut values: Vec<f32> = numbers(3, 2 * 19 * 42).iter().map(|&v| v as f32).collect();
+        (values[0], values[5 * 42 + 17], values[2 * 19 * 42 - 1]) = (value, value, value);
+        let x = Var::from_tensor(&Tensor::from_vec(values, &xs[..], &Device::Cpu)?)?;
+        let w = rounded(&var(2, &ws)?)?;
+        let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64)?);
+        let expected = passes(&wide(&x)?, &wide(&w)?, config, Route::Native)?;
+        assert!(kinds(&expected[0]).iter().any(Option::is_some));
+        assert!(kinds(&expected[0]).iter().any(Option::is_none));
+        for isa in sets() {
+            let found = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            for (found, expected) in found.iter().zip(&expected) {
+                assert_eq!(kinds(found), kinds(expected), "{isa:?} {config:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Bits of the three passes of some layers on `threads` threads.
+fn bits(isa: Isa, threads: usize) -> Vec<u64> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let run = || -> Result<Vec<u64>> {
+        let mut bits = Vec::new();
+        for (xs, ws, config) in [
+            // A gradient in parts, one by rows, and few pixels for the threads.
+            ([9, 12, 20, 20], [20, 12, 3, 3], config(1, (1, 1))),
+            ([3, 130, 9, 9], [150, 130, 3, 3], config(2, (1, 1))),
+            ([1, 70, 3, 3], [200, 70, 1, 3], config(1, (0, 1))),
+        ] {
+            let (x, w) = (rounded(&var(4, &xs)?)?, rounded(&var(5, &ws)?)?);
+            let passes = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            bits.extend(passes.into_iter().flatten().map(f64::to_bits));
+        }
+        Ok(bits)
+    };
+    pool.expect("threads").install(run).expect("valid shapes")
+}
+
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    for isa in sets() {
+        let one = bits(isa, 1);
+        assert!(one == bits(isa, 2), "{isa:?}");
+        assert!(one == bits(isa, 4), "{isa:?}");
+    }
+}
+
+#[test]
+fn a_set_that_the_machine_lacks_is_an_error() {
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        let message = with_isa(isa, || Ok(()))
+            .expect_err("it lacks it")
+            .to_string();
+        assert!(message.contains("has no"), "{message}");
+    }
+}
