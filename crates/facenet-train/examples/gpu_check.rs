@@ -19,7 +19,7 @@ const BATCH: usize = 90;
 /// Images to compare with.
 const FEW: usize = 6;
 /// Largest difference of two unit embeddings' numbers: some hundred layers in f32, summed in
-/// another order; the routes on the CPU differ by a tenth of it. cuBLAS must not use TF32.
+/// another order. An estimate: no GPU has been compared. cuBLAS must not use TF32.
 const EMBEDDING_BOUND: f64 = 1e-4;
 /// Largest difference of a gradient, of its largest number: as above, through batch statistics.
 const GRADIENT_BOUND: f64 = 1e-2;
