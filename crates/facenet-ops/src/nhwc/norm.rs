@@ -85,24 +85,33 @@ impl Lines {
 /// `activation(line(x))` of each channel.
 pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>) -> Vec<f32> {
     match activation {
-        Activation::Identity => map(x, lines, |_, y| y),
-        Activation::Relu => map(x, lines, |_, y| if y < 0.0 { 0.0 } else { y }),
-        Activation::Prelu(slopes) => {
-            let slopes = &slopes[..lines.channels()];
-            map(x, lines, |i, y| if y < 0.0 { slopes[i] * y } else { y })
-        }
+        Activation::Identity => map(x, lines, &lines.bias, |_, y| y),
+        Activation::Relu => map(x, lines, &lines.bias, |_, y| if y < 0.0 { 0.0 } else { y }),
+        Activation::Prelu(slopes) => map(
+            x,
+            lines,
+            slopes,
+            |slope, y| if y < 0.0 { slope * y } else { y },
+        ),
     }
 }
 
-fn map(x: &[f32], lines: &Lines, f: impl Fn(usize, f32) -> f32 + Sync) -> Vec<f32> {
+/// `f(value of the channel, line(x))` of each element.
+fn map(
+    x: &[f32],
+    lines: &Lines,
+    of_channel: &[f32],
+    f: impl Fn(f32, f32) -> f32 + Sync,
+) -> Vec<f32> {
     let c = lines.channels();
+    let of_channel = &of_channel[..c];
     let mut z = vec![0.0; x.len()];
     let items = x.par_chunks(item(c)).zip(z.par_chunks_mut(item(c)));
     items.for_each(|(x, z)| {
         wide(|| {
             for (x, z) in x.chunks_exact(c).zip(z.chunks_exact_mut(c)) {
                 let z = &mut z[..c];
-                lines.row(x, |i, y| z[i] = f(i, y));
+                lines.row(x, |i, y| z[i] = f(of_channel[i], y));
             }
         });
     });
@@ -130,31 +139,32 @@ pub(crate) fn gradient(
     activation: &Activation<'_>,
     grad: &mut [f32],
 ) -> Gradients {
+    let parts = (x, lines, inverse_std, is_batch);
     match activation {
-        Activation::Identity => gradient_by(x, lines, inverse_std, is_batch, grad, |_, _, g| g),
-        Activation::Relu => {
-            let slope = |_, y, g| if y > 0.0 { g } else { 0.0 };
-            gradient_by(x, lines, inverse_std, is_batch, grad, slope)
-        }
-        Activation::Prelu(slopes) => {
-            let slopes = &slopes[..lines.channels()];
-            let slope = |i: usize, y, g| if y > 0.0 { g } else { slopes[i] * g };
-            gradient_by(x, lines, inverse_std, is_batch, grad, slope)
-        }
+        Activation::Identity => gradient_by(parts, &lines.bias, grad, |_, _, g| g),
+        Activation::Relu => gradient_by(
+            parts,
+            &lines.bias,
+            grad,
+            |_, y, g| if y > 0.0 { g } else { 0.0 },
+        ),
+        Activation::Prelu(slopes) => gradient_by(parts, slopes, grad, |slope, y, g| {
+            let scaled = slope * g;
+            if y > 0.0 { g } else { scaled }
+        }),
     }
 }
 
-/// [`gradient`], with `through(channel, before the activation, gradient)`.
+/// [`gradient`], with `through(value of the channel, before the activation, gradient)`.
 fn gradient_by(
-    x: &[f32],
-    lines: &Lines,
-    inverse_std: &[f64],
-    is_batch: bool,
+    (x, lines, inverse_std, is_batch): (&[f32], &Lines, &[f64], bool),
+    of_channel: &[f32],
     grad: &mut [f32],
-    through: impl Fn(usize, f32, f32) -> f32 + Sync,
+    through: impl Fn(f32, f32, f32) -> f32 + Sync,
 ) -> Gradients {
     let c = lines.channels();
-    let sums = sums(x, lines, grad, &through);
+    let of_channel = &of_channel[..c];
+    let sums = sums((x, lines), of_channel, grad, &through);
     let share = if is_batch {
         c as f64 / x.len() as f64
     } else {
@@ -173,7 +183,7 @@ fn gradient_by(
             for (x, grad) in x.chunks_exact(c).zip(grad.chunks_exact_mut(c)) {
                 let (x, grad) = (&x[..c], &mut grad[..c]);
                 lines.row(x, |i, y| {
-                    let g = scale[i] * through(i, y, grad[i]);
+                    let g = scale[i] * through(of_channel[i], y, grad[i]);
                     grad[i] = g + (slopes[i] * (x[i] - mean[i]) + shifts[i]);
                 });
             }
@@ -194,12 +204,13 @@ fn gradient_by(
 /// Of each channel the sums of the gradient `g` before the activation, of `g (x - mean)`, and of
 /// the output's gradient times what is negative before the activation.
 fn sums(
-    x: &[f32],
-    lines: &Lines,
+    (x, lines): (&[f32], &Lines),
+    of_channel: &[f32],
     grad: &[f32],
-    through: &(impl Fn(usize, f32, f32) -> f32 + Sync),
+    through: &(impl Fn(f32, f32, f32) -> f32 + Sync),
 ) -> Vec<f64> {
     let c = lines.channels();
+    let of_channel = &of_channel[..c];
     sum_in_parts(x.len() / c, |range| {
         let mut sums = vec![0.0; 3 * c];
         let (sum, rest) = sums.split_at_mut(c);
@@ -213,10 +224,11 @@ fn sums(
             {
                 let (x, grad) = (&x[..c], &grad[..c]);
                 lines.row(x, |i, y| {
-                    let g = f64::from(through(i, y, grad[i]));
+                    let g = f64::from(through(of_channel[i], y, grad[i]));
                     sum[i] += g;
                     product[i] += g * f64::from(x[i] - mean[i]);
-                    slope[i] += f64::from(if y < 0.0 { grad[i] * y } else { 0.0 });
+                    let scaled = grad[i] * y;
+                    slope[i] += f64::from(if y < 0.0 { scaled } else { 0.0 });
                 });
             }
         });
