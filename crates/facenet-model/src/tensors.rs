@@ -105,8 +105,8 @@ fn read_header(path: &Path, file: &mut File, length: u64) -> Result<(u64, Metada
     }
     let mut header = vec![0; size as usize];
     file.read_exact(&mut header).map_err(io)?;
-    let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| foreign(format!("found a header that is not safetensors' ({e})")))?;
+    let header: Metadata =
+        serde_json::from_slice(&header).map_err(|e| foreign(not_a_header(&e.to_string())))?;
     let start = LENGTH_BYTES + size;
     match start.checked_add(header.data_len() as u64) {
         Some(expected) if expected == length => Ok((start, header)),
@@ -134,9 +134,21 @@ fn read_tensor(
     let tensor =
         dtype.and_then(|dtype| Tensor::from_raw_buffer(&bytes, dtype, &info.shape, &Device::Cpu));
     tensor.map_err(|_| {
-        let problem = format!("found {name} of type {:?}, expected F32", info.dtype);
+        let problem = format!(
+            "found {} of type {:?}, expected F32",
+            name.escape_debug(),
+            info.dtype
+        );
         ModelError::file(path, problem, "save it with values of float32")
     })
+}
+
+/// The parser's words may hold a piece of the file: its control characters are escaped.
+fn not_a_header(reason: &str) -> String {
+    format!(
+        "found a header that is not safetensors' ({})",
+        reason.escape_debug()
+    )
 }
 
 #[cfg(test)]
@@ -163,6 +175,12 @@ mod tests {
         assert!(message.contains(expected), "{message:?} lacks {expected:?}");
         assert!(message.contains("model.safetensors: "), "{message}");
         assert!(!message.contains('\n'), "{message}");
+    }
+
+    #[test]
+    fn a_header_is_refused_in_printable_words() {
+        let said = not_a_header("unknown variant `F\x7f\n`");
+        assert!(said.ends_with("(unknown variant `F\\u{7f}\\n`)"), "{said}");
     }
 
     #[test]

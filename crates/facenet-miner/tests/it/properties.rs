@@ -1,5 +1,7 @@
 //! The miner against the oracle, and the symmetries that its rules have.
 
+use std::sync::OnceLock;
+
 use facenet_miner::{
     Draw, Embeddings, HardNegatives, Hardest, MineError, Mined, Miner, MinerConfig, NegativeChoice,
     Rule, Triplet, sq_l2,
@@ -97,11 +99,16 @@ fn mine(batch: &Batch, config: MinerConfig, draw: Draw) -> Mined {
         .expect("a label a row, few triplets")
 }
 
+/// Works on one of five pools, of 0 (as many as there are) to 4 threads, each started once.
 fn on_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(n_threads)
-        .build();
-    pool.expect("threads start").install(work)
+    static POOLS: [OnceLock<rayon::ThreadPool>; 5] = [const { OnceLock::new() }; 5];
+    let pool = POOLS[n_threads].get_or_init(|| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .build();
+        pool.expect("threads start")
+    });
+    pool.install(work)
 }
 
 fn check_oracle(batch: &Batch, config: MinerConfig, draw: Draw) -> Result<(), TestCaseError> {
