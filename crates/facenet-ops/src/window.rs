@@ -70,3 +70,27 @@ pub fn max_pool2d(x: &Tensor, kernel: usize, stride: usize, route: Route) -> Res
         Route::Own => own::pool::max_pool2d(x, kernel, stride),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::{DType, Device};
+
+    #[test]
+    fn a_weight_for_other_channels_is_refused_with_both_numbers() {
+        let zeros = |shape: [usize; 4]| Tensor::zeros(&shape, DType::F32, &Device::Cpu);
+        let (x, weight) = (zeros([1, 3, 5, 5]), zeros([2, 4, 3, 3]));
+        let (x, weight) = (x.expect("zeros"), weight.expect("zeros"));
+        for route in [Route::Native, Route::Own] {
+            let refused = conv2d(&x, &weight, ConvConfig::default(), route);
+            let message = refused.expect_err("4 channels for 3").to_string();
+            assert!(message.contains("takes 4 channels, found 3"), "{message}");
+            let refused = depthwise_conv2d(&x, &weight, ConvConfig::default(), route);
+            let message = refused.expect_err("no depthwise weight").to_string();
+            assert!(
+                message.contains("expected weight [3, 1, kh, kw]"),
+                "{message}"
+            );
+        }
+    }
+}

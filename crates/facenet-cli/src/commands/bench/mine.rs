@@ -94,3 +94,47 @@ fn text(timed: &Timed) -> String {
         known(timed.peak_rss_mib),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_what_was_timed() {
+        let timed = |rule: Option<&str>| Timed {
+            bench: "mine",
+            rule: rule.map(str::to_owned),
+            hardest_negatives: 64,
+            device: "cpu".to_owned(),
+            n: 1800,
+            dim: 128,
+            threads: 2,
+            seed: 666,
+            pairs: 10,
+            triplets: 7,
+            timing: Timing {
+                median_s: 0.002,
+                best_s: 0.001,
+                worst_s: 0.004,
+                repeats: 5,
+                cpu_s: None,
+                cores_used: Some(1.5),
+            },
+            peak_rss_mib: Some(11.25),
+        };
+        let mined = text(&timed(Some("violating")));
+        assert!(
+            mined.starts_with("violating on 1800 x 128, cpu, 2 threads: median 2.000 ms"),
+            "{mined}"
+        );
+        assert!(
+            mined.contains("7 triplets of 10 pairs; CPU time a call: unknown"),
+            "{mined}"
+        );
+        let searched = text(&timed(None));
+        assert!(
+            searched.starts_with("hardest 64 negatives on"),
+            "{searched}"
+        );
+    }
+}
