@@ -44,7 +44,7 @@ pub struct RuleArgs {
 /// Flags of `mine`.
 #[derive(Clone, Debug, Args)]
 pub struct MineArgs {
-    /// Safetensors file: `embeddings` [n, dim] in f32, and whole numbers: `labels` [n], or `counts`, the rows of each identity in turn
+    /// Safetensors file: `embeddings` [n, dim] in f32, and whole numbers: `labels`, one a row, or `counts`, the rows of each identity in turn
     #[arg(long, value_name = "FILE", value_parser = path)]
     pub embeddings: PathBuf,
     /// How triplets are chosen
