@@ -156,13 +156,13 @@ pub struct TrainArgs {
     /// Images of each identity, at most
     #[arg(long, help_heading = "Mining")]
     pub images_per_person: Option<usize>,
-    /// Mining rule: violating, semi-hard, batch-hard or batch-all
+    /// Mining rule: violating, semi-hard, distance-weighted, batch-hard or batch-all
     #[arg(long, help_heading = "Mining")]
     pub rule: Option<Rule>,
     /// Which admissible negative of a pair: random or closest
     #[arg(long, help_heading = "Mining")]
     pub negative: Option<NegativeChoice>,
-    /// With batch-hard, only triplets that violate the margin
+    /// With distance-weighted, batch-hard and batch-all, only triplets that violate the margin
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true,
           help_heading = "Mining")]
     pub only_violating: Option<bool>,

@@ -58,7 +58,8 @@ fn refuse_both_sources(args: &TrainArgs) -> Result<(), Failure> {
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given!(args => config;
-        synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share, image_size, random_crop, random_flip, random_rotate,
+        synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
+        image_size, random_crop, random_flip, random_rotate,
         model_def, embedding_size, keep_probability, bn_momentum, people_per_batch,
         images_per_person, rule, negative, only_violating, max_triplets, margin, mining_mode,
         leftover, max_empty_rounds, batch_size, epoch_size, max_nrof_epochs, optimizer,
@@ -145,8 +146,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::OptimizerKind;
-    use facenet_train::{Leftover, MiningMode};
+    use facenet_train::{Leftover, MiningMode, OptimizerKind};
 
     fn config_of(line: &str) -> TrainConfig {
         let words = std::iter::once("facenet").chain(line.split_whitespace());

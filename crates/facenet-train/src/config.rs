@@ -102,7 +102,7 @@ pub struct TrainConfig {
     pub rule: Rule,
     /// Which of a pair's admissible negatives is taken.
     pub negative: NegativeChoice,
-    /// With `batch-hard`: only triplets that violate the margin.
+    /// With `distance-weighted`, `batch-hard` and `batch-all`: only triplets that violate the margin.
     pub only_violating: bool,
     /// Most triplets that `batch-all` may collect in a round.
     pub max_triplets: usize,
