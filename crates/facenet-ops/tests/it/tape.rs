@@ -13,6 +13,9 @@ use crate::tensors::numbers;
 /// Rounding of `f32` through a convolution, a normalisation and back, relative to the largest
 /// value of each result; a channel whose values are nearly equal is scaled up by at most 10.
 const F32: f64 = 2e-4;
+/// How near to a kink, where a gradient jumps, rounding of `f32` may take a value: sums of some
+/// 50 products of at most 1 are off by some `1e-6`.
+const KINK: f64 = 1e-5;
 /// Keeps a nearly constant channel from being scaled up by more than 10.
 const EPS: f64 = 1e-2;
 
@@ -82,9 +85,39 @@ fn variables(net: &Net, dtype: DType) -> Result<Vec<Var>> {
     shapes.map(var).collect()
 }
 
-/// By compositions of candle operations.
-fn composed(net: &Net, v: &[Var]) -> Result<Tensor> {
-    let route = Route::Native;
+/// How near the values of a pass have come to where a gradient jumps.
+struct Nearest(f64);
+
+impl Nearest {
+    /// Of `x` to zero.
+    fn to_zero(&mut self, x: &Tensor) -> Result<()> {
+        let nearest = flat(x)?
+            .into_iter()
+            .fold(self.0, |least, x| least.min(x.abs()));
+        self.0 = nearest;
+        Ok(())
+    }
+
+    /// Of the two largest values of each window, 2 by 2 with stride 1, to each other.
+    fn to_ties(&mut self, x: &Tensor) -> Result<()> {
+        let (_, _, h, w) = x.dims4()?;
+        let corner = |(i, j)| flat(&x.narrow(2, i, h - 1)?.narrow(3, j, w - 1)?);
+        let corners: Vec<_> = [(0, 0), (0, 1), (1, 0), (1, 1)]
+            .map(corner)
+            .into_iter()
+            .collect::<Result<_>>()?;
+        for at in 0..corners[0].len() {
+            let mut window: Vec<_> = corners.iter().map(|corner| corner[at]).collect();
+            window.sort_by(f64::total_cmp);
+            self.0 = self.0.min(window[3] - window[2]);
+        }
+        Ok(())
+    }
+}
+
+/// By compositions of candle operations, and how near they came to a kink.
+fn composed(net: &Net, v: &[Var]) -> Result<(Tensor, f64)> {
+    let (route, mut nearest) = (Route::Native, Nearest(f64::INFINITY));
     let norm = |x: &Tensor, weight: &Var, bias: &Var| -> Result<Tensor> {
         if net.is_batch {
             return Ok(batch_norm_train(x, weight, bias, EPS, route)?.0);
@@ -93,23 +126,23 @@ fn composed(net: &Net, v: &[Var]) -> Result<Tensor> {
         batch_norm_eval(x, weight, bias, &mean, &variance, EPS, route)
     };
     let x = norm(&conv2d(&v[0], &v[1], net.first(), route)?, &v[2], &v[3])?;
-    let x = max_pool2d(&prelu(&x, &v[4], route)?, 2, 1, route)?;
+    nearest.to_zero(&x)?;
+    let x = prelu(&x, &v[4], route)?;
+    nearest.to_ties(&x)?;
+    let x = max_pool2d(&x, 2, 1, route)?;
     let a = norm(
         &conv2d(&x, &v[5], ConvConfig::default(), route)?,
         &v[6],
         &v[7],
     )?;
+    nearest.to_zero(&a)?;
     let b = norm(&depthwise_conv2d(&x, &v[8], SAME, route)?, &v[9], &v[10])?;
     let joined = Tensor::cat(&[&relu(&a, route)?, &b], 1)?;
     let end = conv2d(&joined, &v[11], ConvConfig::default(), route)?;
-    let y = residual(
-        &x,
-        &add_channel_bias(&end, &v[12], route)?,
-        0.2,
-        true,
-        route,
-    )?;
-    global_average_pool(&(y + x)?)
+    let end = add_channel_bias(&end, &v[12], route)?;
+    nearest.to_zero(&(&x + (&end * 0.2)?)?)?;
+    let y = residual(&x, &end, 0.2, true, route)?;
+    Ok((global_average_pool(&(y + x)?)?, nearest.0))
 }
 
 fn norm<'a>(
@@ -188,11 +221,16 @@ fn assert_near(found: &[f64], expected: &[f64], what: &str) {
     }
 }
 
+/// Whether the network stays clear of kinks, so that its gradients can be compared.
 #[track_caller]
-fn check(net: &Net) {
-    let run = || -> Result<()> {
+fn check(net: &Net) -> bool {
+    let run = || -> Result<bool> {
         let wide = variables(net, DType::F64)?;
-        let expected = results(&composed(net, &wide)?, &wide)?;
+        let (y, nearest) = composed(net, &wide)?;
+        if nearest < KINK {
+            return Ok(false);
+        }
+        let expected = results(&y, &wide)?;
         let v = variables(net, DType::F32)?;
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let found = with_isa(isa, || results(&taped(net, &v, true)?, &v))?;
@@ -210,9 +248,9 @@ fn check(net: &Net) {
                 &format!("{isa:?} untracked, {net:?}"),
             );
         }
-        Ok(())
+        Ok(true)
     };
-    run().expect("valid shapes");
+    run().expect("valid shapes")
 }
 
 proptest! {
@@ -224,7 +262,7 @@ proptest! {
         size in (8_usize..12, 8_usize..12), stride in 1_usize..3, padding in 0_usize..2,
         is_batch: bool,
     ) {
-        check(&Net { n, channels, size, stride, padding, is_batch });
+        prop_assume!(check(&Net { n, channels, size, stride, padding, is_batch }));
     }
 }
 
