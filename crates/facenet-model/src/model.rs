@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_ops::Route;
+use facenet_ops::{Arithmetic, Route};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -25,6 +25,7 @@ pub struct Model {
     pub(crate) device: Device,
     dtype: DType,
     route: Route,
+    arithmetic: Arithmetic,
     updates: AtomicU64,
 }
 
@@ -94,6 +95,7 @@ impl Model {
             device: device.clone(),
             dtype,
             route: Route::for_device(device),
+            arithmetic: Arithmetic::default(),
             updates: AtomicU64::new(0),
         };
         Ok((model, LoadReport { tolerated }))
@@ -103,6 +105,18 @@ impl Model {
     #[must_use]
     pub fn with_route(self, route: Route) -> Self {
         Self { route, ..self }
+    }
+
+    /// The same model with its convolutions computed in another way, on the own route in `f32`;
+    /// elsewhere that changes nothing.
+    #[must_use]
+    pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
+        Self { arithmetic, ..self }
+    }
+
+    /// How its convolutions are computed.
+    pub fn arithmetic(&self) -> Arithmetic {
+        self.arithmetic
     }
 
     /// Which network, and its sizes.
@@ -222,6 +236,7 @@ impl Model {
         Pass {
             train,
             route: self.route,
+            arithmetic: self.arithmetic,
             is_tracked,
             is_traced: false,
             bn_momentum: self.config.bn_momentum,

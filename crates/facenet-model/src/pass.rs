@@ -1,7 +1,7 @@
 //! One forward pass: training or use, and what it may change.
 
 use candle_core::{DType, Result, Tensor, Var};
-use facenet_ops::Route;
+use facenet_ops::{Arithmetic, Route};
 
 use crate::random::{DROPOUT, generator, uniform};
 
@@ -41,6 +41,7 @@ pub struct DropoutKey {
 pub(crate) struct Pass {
     pub(crate) train: Option<TrainPass>,
     pub(crate) route: Route,
+    pub(crate) arithmetic: Arithmetic,
     /// Whether gradients will be asked for.
     pub(crate) is_tracked: bool,
     /// Whether anyone listens to the stages' outputs.
@@ -104,6 +105,7 @@ mod tests {
         Pass {
             train: Some(train),
             route: Route::Own,
+            arithmetic: Arithmetic::default(),
             is_tracked: false,
             is_traced: false,
             bn_momentum: 0.1,

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod arithmetic;
 mod config;
 mod isa;
 mod microkernels;
@@ -12,6 +13,7 @@ mod route;
 mod tape;
 mod window;
 
+pub use arithmetic::{Arithmetic, Precision};
 pub use config::ConvConfig;
 pub use isa::{Isa, with_isa};
 pub use nhwc::conv::NhwcConv;

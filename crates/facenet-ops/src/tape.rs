@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
+use crate::arithmetic::Arithmetic;
 use crate::config::ConvConfig;
 use crate::norm::BatchStatistics;
 use backward::Backward;
@@ -108,6 +109,7 @@ struct Node {
 /// A forward pass, recorded where gradients are asked for.
 pub struct Tape {
     is_recording: bool,
+    arithmetic: Arithmetic,
     /// Whether the images' gradient is asked for.
     is_input_needed: bool,
     activations: usize,
@@ -119,6 +121,7 @@ impl std::fmt::Debug for Tape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tape")
             .field("is_recording", &self.is_recording)
+            .field("arithmetic", &self.arithmetic)
             .field("nodes", &self.nodes.len())
             .finish_non_exhaustive()
     }

@@ -237,6 +237,7 @@ mod tests {
         let pass = Pass {
             train: None,
             route: Route::Own,
+            arithmetic: facenet_ops::Arithmetic::default(),
             is_tracked: false,
             is_traced: false,
             bn_momentum: 0.1,

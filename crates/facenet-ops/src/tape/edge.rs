@@ -10,6 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, T
 
 use super::backward::Gradient;
 use super::{Nhwc, Tape};
+use crate::arithmetic::{Arithmetic, Precision};
 use crate::nhwc::transpose::{to_nchw, to_nhwc};
 use crate::own::element::with_elements;
 
@@ -19,12 +20,14 @@ use crate::own::element::with_elements;
 /// layers, where `is_tracked`; without, nothing is kept, and layers are fused further.
 ///
 /// - `images`: `[n, c, h, w]`, `f32`, on the CPU
+/// - `arithmetic`: of the convolutions
 ///
 /// # Errors
 /// For images of another type or place, a result of more than one pixel, and `f`'s own.
 pub fn run(
     images: &Tensor,
     is_tracked: bool,
+    arithmetic: Arithmetic,
     f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>,
 ) -> Result<Tensor> {
     let (n, c, h, w) = images.dims4()?;
@@ -34,8 +37,12 @@ pub fn run(
             images.dtype()
         );
     }
+    if arithmetic.precision == Precision::Bf16 {
+        bail!("run: expected precision f32, found bf16, which this version does not compute");
+    }
     let mut tape = Tape {
         is_recording: is_tracked,
+        arithmetic,
         is_input_needed: images.track_op(),
         activations: 0,
         parameters: Vec::new(),

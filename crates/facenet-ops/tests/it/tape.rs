@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{
-    Act, ConvConfig, Filter, Isa, Nhwc, Norm, Residual, Route, Tape, add_channel_bias,
+    Act, Arithmetic, ConvConfig, Filter, Isa, Nhwc, Norm, Residual, Route, Tape, add_channel_bias,
     batch_norm_eval, batch_norm_train, conv2d, depthwise_conv2d, global_average_pool, max_pool2d,
     prelu, relu, residual, run_nhwc, with_isa,
 };
@@ -192,7 +192,9 @@ fn layers(net: &Net, v: &[Var], tape: &mut Tape, x: &Nhwc) -> Result<Nhwc> {
 }
 
 fn taped(net: &Net, v: &[Var], is_tracked: bool) -> Result<Tensor> {
-    run_nhwc(&v[0], is_tracked, |tape, x| layers(net, v, tape, &x))
+    run_nhwc(&v[0], is_tracked, Arithmetic::default(), |tape, x| {
+        layers(net, v, tape, &x)
+    })
 }
 
 fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
@@ -305,7 +307,7 @@ fn a_pass_can_go_back_twice() -> Result<()> {
 fn statistics_are_those_of_the_batch() -> Result<()> {
     let v = variables(&NET, DType::F32)?;
     let mut found = None;
-    run_nhwc(&v[0], false, |tape, x| {
+    run_nhwc(&v[0], false, Arithmetic::default(), |tape, x| {
         let filter = Filter {
             weight: &v[1],
             config: NET.first(),
@@ -356,7 +358,7 @@ fn a_nan_in_one_image_reaches_that_image_only() -> Result<()> {
 #[track_caller]
 fn refused(f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>, expected: &str) {
     let images = Tensor::zeros((1, 3, 4, 4), DType::F32, &Device::Cpu).expect("a tensor");
-    let message = run_nhwc(&images, false, f)
+    let message = run_nhwc(&images, false, Arithmetic::default(), f)
         .expect_err("this does not fit")
         .to_string();
     assert!(message.contains(expected), "{message:?} lacks {expected:?}");
@@ -410,7 +412,7 @@ fn what_does_not_fit_is_an_error() {
     );
     refused(|tape, _| tape.concat(&[]), "found none");
     let f64s = Tensor::zeros((1, 3, 4, 4), DType::F64, &Device::Cpu).expect("a tensor");
-    let message = run_nhwc(&f64s, false, |_, x| Ok(x))
+    let message = run_nhwc(&f64s, false, Arithmetic::default(), |_, x| Ok(x))
         .expect_err("f32 only")
         .to_string();
     assert!(
