@@ -4,6 +4,7 @@ mod admission;
 mod batch_all;
 mod batch_hard;
 mod chacha;
+mod choice;
 mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -14,6 +15,7 @@ mod draw;
 mod embeddings;
 mod error;
 mod gallery;
+mod ladder;
 mod lanes;
 mod marks;
 mod miner;

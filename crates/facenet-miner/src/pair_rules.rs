@@ -1,6 +1,7 @@
 //! `violating` and `semi-hard`: for every pair at most one negative.
 
 use crate::admission::Admission;
+use crate::choice::{Choice, PAIRS};
 use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::row::Row;
@@ -52,27 +53,34 @@ pub(crate) fn visit(
     let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
     let stride = sample_stride(first_pairs[problem.len()]);
-    let negative_of =
-        |row: &mut Row<'_>, words: &mut FirstWords, pair: u64, d_ap: f64| match config.negative {
-            NegativeChoice::Random => row.chosen(admission, d_ap, |n| draws.choose(words, pair, n)),
-            NegativeChoice::Closest => row.closest(admission, d_ap),
-        };
-    let per_row = |row: &mut Row<'_>, found: &mut Found| {
-        let anchor = row.anchor();
-        row.exact_each(problem.later(anchor), &mut found.d_aps);
+    let per_row = |row: &mut Row<'_>, (found, choice): &mut (Found, Choice)| {
+        let (anchor, positives) = (row.anchor(), problem.later(row.anchor()));
+        row.exact_each(positives, &mut found.d_aps);
         let d_aps = std::mem::take(&mut found.d_aps);
-        let pairs = problem.later(anchor).iter().zip(&d_aps);
-        for (pair, (&positive, &d_ap)) in (first_pairs[anchor]..).zip(pairs) {
-            let negative = negative_of(row, &mut found.words, pair, d_ap);
-            found.tally.see(pair, stride, d_ap, negative.is_some());
-            if let Some(negative) = negative {
-                found.give(problem, [anchor, positive as usize, negative as usize]);
+        let parts = d_aps.chunks(PAIRS).zip(positives.chunks(PAIRS));
+        let first_pairs = (first_pairs[anchor]..).step_by(PAIRS);
+        for ((d_aps, positives), first_pair) in parts.zip(first_pairs) {
+            if config.negative == NegativeChoice::Random {
+                choice.compare(row, admission, d_aps);
+            }
+            for (place, (&positive, &d_ap)) in positives.iter().zip(d_aps).enumerate() {
+                let pair = first_pair + place as u64;
+                let negative = match config.negative {
+                    NegativeChoice::Random => {
+                        choice.chosen(place, |n| draws.choose(&mut found.words, pair, n))
+                    }
+                    NegativeChoice::Closest => row.closest(admission, d_ap),
+                };
+                found.tally.see(pair, stride, d_ap, negative.is_some());
+                if let Some(negative) = negative {
+                    found.give(problem, [anchor, positive as usize, negative as usize]);
+                }
             }
         }
         found.d_aps = d_aps;
     };
     let mut tally = Tally::default();
-    scan(problem, keep, per_row, |found: Found| {
+    scan(problem, keep, per_row, |(found, _): (Found, Choice)| {
         found.hand_over(&mut tally, visitor);
     });
     tally
