@@ -9,6 +9,7 @@
 )]
 
 use crate::chacha::{self, Words};
+use crate::extremes::{self, Lanes, PARTS};
 use crate::ladder::{self, Ladder};
 use crate::marks::{self, Span};
 use crate::tile::{self, BLOCK, PANEL, Tile};
@@ -166,6 +167,18 @@ dispatched! {
 compiled_for_each! {
     /// The smallest of `xs` above `above`, or infinity.
     min_above(xs: &[[f32; 64]], above: f32) -> f32: marks::min_above_loop
+}
+
+compiled_for_each! {
+    /// Sees the values of a tile: those of its rows, and of its columns where they are asked for.
+    ///
+    /// - `at`: places of the first row and of the first column
+    see_tile(
+        tile: &[[f32; PANEL]; BLOCK],
+        at: [u32; 2],
+        rows: &mut [Lanes; BLOCK],
+        columns: Option<&mut [Lanes; PARTS]>
+    ) -> (): extremes::see_tile_loop
 }
 
 compiled_for_each! {
