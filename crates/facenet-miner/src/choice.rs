@@ -74,16 +74,30 @@ impl Choice {
         self.marks.resize(row.approx().len(), 0);
     }
 
+    /// Sorts by keys first: the bits of a distance, which ascend with it, but for the last five,
+    /// which are the pair's number. Hardly any place is wrong after that.
     fn sort(&mut self, d_aps: &[f64]) {
-        let mut order: [u8; PAIRS] = std::array::from_fn(|pair| pair as u8);
-        let order = &mut order[..d_aps.len()];
-        order.sort_unstable_by(|&x, &y| d_aps[x as usize].total_cmp(&d_aps[y as usize]));
-        self.places.resize(d_aps.len(), 0);
-        self.d_aps.clear();
-        for (place, &pair) in (0..).zip(&*order) {
-            self.places[usize::from(pair)] = place;
-            self.d_aps.push(d_aps[usize::from(pair)]);
+        const LAST: u64 = PAIRS as u64;
+        let mut keys = [0; PAIRS];
+        let keys = &mut keys[..d_aps.len()];
+        for ((key, d_ap), pair) in keys.iter_mut().zip(d_aps).zip(0..) {
+            *key = (d_ap.to_bits() & !LAST) | pair;
         }
+        keys.sort_unstable();
+        let d_ap = |key: u64| d_aps[(key & LAST) as usize];
+        for end in 1..keys.len() {
+            let mut place = end;
+            while place > 0 && d_ap(keys[place - 1]) > d_ap(keys[place]) {
+                keys.swap(place - 1, place);
+                place -= 1;
+            }
+        }
+        self.places.resize(d_aps.len(), 0);
+        for (place, &mut key) in (0..).zip(&mut *keys) {
+            self.places[(key & LAST) as usize] = place;
+        }
+        self.d_aps.clear();
+        self.d_aps.extend(keys.iter().map(|&key| d_ap(key)));
     }
 
     /// Number `choose(n)` of the `n` admissible negatives of a pair, ascending; `None` when `n` is
@@ -170,6 +184,21 @@ mod tests {
                 assert_eq!(found, d_aps.iter().map(expected).collect::<Vec<_>>());
             }
         }
+    }
+
+    #[test]
+    fn places_follow_distances_that_differ_in_the_last_bit() {
+        let mut d_aps = [0.5, 0.0, 1.0, 0.5, 0.25, 0.5].to_vec();
+        for ulps in [3u64, 1, 2, 40, 0] {
+            d_aps.push(f64::from_bits(2.0f64.to_bits() + ulps));
+        }
+        let mut choice = Choice::default();
+        choice.sort(&d_aps);
+        assert!(choice.d_aps.is_sorted());
+        for (&place, d_ap) in choice.places.iter().zip(&d_aps) {
+            assert_eq!(choice.d_aps[usize::from(place)].to_bits(), d_ap.to_bits());
+        }
+        assert_eq!(choice.places.iter().map(|&x| u32::from(x)).sum::<u32>(), 55);
     }
 
     #[test]
