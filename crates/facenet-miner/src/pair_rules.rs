@@ -147,4 +147,38 @@ mod tests {
         check(MinerConfig::default(), &[0.0, 0.5, 3.0], &[7, 7, 8], &[]);
         check(MinerConfig::default(), &[], &[], &[]);
     }
+
+    /// Two labels of 80 rows: the later anchors' pairs are more than are compared at once.
+    #[test]
+    fn pairs_beyond_those_of_one_comparison_draw_from_their_own_lists() {
+        let points: Vec<f32> = (0..160).map(|i| (i * 37 % 101) as f32 / 64.0).collect();
+        let labels: Vec<u32> = (0..160).map(|i| i % 2).collect();
+        let embeddings = Embeddings::new(&points, 1).expect("points on a line");
+        let problem = Problem::new(embeddings, &labels).expect("a label a row");
+        for rule in [Rule::Violating, Rule::SemiHard] {
+            let (admission, config) = (Admission::new(rule, 0.25), MinerConfig::default());
+            let config = MinerConfig {
+                rule,
+                margin: 0.25,
+                ..config
+            };
+            let (mut expected, mut pair) = (vec![], 0);
+            for anchor in 0..points.len() {
+                for &positive in problem.later(anchor) {
+                    let d_ap = problem.exact(anchor, positive as usize);
+                    let admits = |&j: &usize| admission.admits(d_ap, problem.exact(anchor, j));
+                    let others = (0..points.len()).filter(|j| labels[*j] != labels[anchor]);
+                    let list: Vec<usize> = others.filter(admits).collect();
+                    if !list.is_empty() {
+                        let draws = Draw::default().pairs();
+                        let rank = draws.choose(&mut FirstWords::default(), pair, list.len());
+                        expected.push([anchor as u32, positive, list[rank] as u32]);
+                    }
+                    pair += 1;
+                }
+            }
+            assert!(expected.len() > 4000, "{rule}: {}", expected.len());
+            check(config, &points, &labels, &expected);
+        }
+    }
 }
