@@ -1,7 +1,7 @@
 //! `violating` and `semi-hard`: for every pair at most one negative.
 
 use crate::admission::Admission;
-use crate::choice::{Choice, PAIRS};
+use crate::choice::PAIRS;
 use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::row::Row;
@@ -53,10 +53,11 @@ pub(crate) fn visit(
     let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
     let stride = sample_stride(first_pairs[problem.len()]);
-    let per_row = |row: &mut Row<'_>, (found, choice): &mut (Found, Choice)| {
+    let per_row = |row: &mut Row<'_>, found: &mut Found| {
         let (anchor, positives) = (row.anchor(), problem.later(row.anchor()));
         row.exact_each(positives, &mut found.d_aps);
         let d_aps = std::mem::take(&mut found.d_aps);
+        let mut choice = std::mem::take(row.choice());
         let parts = d_aps.chunks(PAIRS).zip(positives.chunks(PAIRS));
         let first_pairs = (first_pairs[anchor]..).step_by(PAIRS);
         for ((d_aps, positives), first_pair) in parts.zip(first_pairs) {
@@ -78,9 +79,10 @@ pub(crate) fn visit(
             }
         }
         found.d_aps = d_aps;
+        *row.choice() = choice;
     };
     let mut tally = Tally::default();
-    scan(problem, keep, per_row, |(found, _): (Found, Choice)| {
+    scan(problem, keep, per_row, |found: Found| {
         found.hand_over(&mut tally, visitor);
     });
     tally

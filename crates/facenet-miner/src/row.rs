@@ -2,6 +2,7 @@
 
 use crate::Neighbour;
 use crate::admission::{Admission, above};
+use crate::choice::Choice;
 use crate::lanes::sq_l2_to_each;
 use crate::marks::{Span, positions};
 use crate::nearest::Nearest;
@@ -22,6 +23,7 @@ pub(crate) struct Scratch {
     listed: Vec<u32>,
     /// Values of the anchor in f64.
     anchor: Vec<f64>,
+    choice: Choice,
     /// A bit for each row: what a scan is certain of, and what it holds possible.
     certain: Vec<u64>,
     possible: Vec<u64>,
@@ -37,6 +39,7 @@ impl Scratch {
             positives: vec![],
             listed: vec![],
             anchor: vec![],
+            choice: Choice::default(),
             certain: vec![0; n_words],
             possible: vec![0; n_words],
             level: Level::best(),
@@ -99,6 +102,11 @@ impl<'a> Row<'a> {
     /// last row.
     pub(crate) fn approx(&self) -> &'a [[f32; PANEL]] {
         self.approx
+    }
+
+    /// Room for [`Choice`], to be taken and put back.
+    pub(crate) fn choice(&mut self) -> &mut Choice {
+        &mut self.scratch.choice
     }
 
     /// How far an approximate distance can be from the f64 one.
