@@ -5,7 +5,7 @@ mod file;
 mod header;
 
 pub(crate) use drawn::drawn;
-pub(crate) use file::read;
+pub(crate) use file::{map, read};
 
 /// Rows to mine.
 #[derive(Clone, Debug, PartialEq)]

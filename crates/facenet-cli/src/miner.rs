@@ -1,7 +1,9 @@
 //! From flags to a miner, and the threads that it runs on.
 
 use facenet_train::TrainError;
-use facenet_train::miner::{Draw, Embeddings, MineDevice, MineError, Mined, Miner, MinerConfig};
+use facenet_train::miner::{
+    Draw, Embeddings, MineDevice, MineError, Mined, Miner, MinerConfig, Neighbour,
+};
 
 use crate::args::RuleArgs;
 use crate::batch::Batch;
@@ -68,6 +70,27 @@ impl Mining {
         Ok(self.pool.install(search)?)
     }
 
+    /// The hardest negatives of every row but the masked ones, in order, without collecting them.
+    ///
+    /// - `progress`: gets rows done and their number
+    /// - `visitor`: gets a row and its list
+    ///
+    /// # Errors
+    /// [`MineError::Shape`] unless there is a label a row.
+    pub(crate) fn visit_hardest(
+        &self,
+        embeddings: Embeddings<'_>,
+        labels: &[u32],
+        progress: &mut (dyn FnMut(u64, u64) + Send),
+        visitor: &mut (dyn FnMut(u32, &[Neighbour]) + Send),
+    ) -> Result<(), TrainError> {
+        let visit = || {
+            let miner = &self.miner;
+            miner.visit_hardest_negatives(embeddings, labels, progress, visitor)
+        };
+        Ok(self.pool.install(visit)?)
+    }
+
     /// What mines: the CPU too where a GPU was asked for and there is none.
     pub(crate) fn device(&self) -> MineDevice {
         match self.miner.fallback() {
@@ -90,7 +113,8 @@ fn config(args: &RuleArgs) -> MinerConfig {
         only_violating: args.only_violating,
         max_triplets: args.max_triplets,
         hardest_negatives: args.hardest_negatives,
+        cutoff: args.cutoff,
+        nonzero_loss_cutoff: args.nonzero_loss_cutoff,
         device: args.device,
-        ..MinerConfig::default()
     }
 }

@@ -45,7 +45,12 @@ impl Admission {
 
     /// The definition, in f64: `d_an - d_ap < margin`, and `d_ap < d_an` if semi-hard.
     pub(crate) fn admits(self, d_ap: f64, d_an: f64) -> bool {
-        (!self.semi_hard || d_ap < d_an) && d_an - d_ap < self.margin
+        (!self.semi_hard || d_ap < d_an) && self.is_within_margin(d_ap, d_an)
+    }
+
+    /// The part of the definition that every rule has: `d_an - d_ap < margin`.
+    pub(crate) fn is_within_margin(self, d_ap: f64, d_an: f64) -> bool {
+        d_an - d_ap < self.margin
     }
 
     /// Translates the definition to distances known within `slack`.

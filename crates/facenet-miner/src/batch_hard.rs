@@ -1,6 +1,7 @@
 //! `batch-hard`: for every anchor the farthest positive and the nearest negative.
 
 use crate::admission::Admission;
+use crate::halves;
 use crate::problem::Problem;
 use crate::row::Row;
 use crate::scan::{Keep, scan};
@@ -51,6 +52,10 @@ pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
 fn each_hardest(problem: &Problem<'_>, keep: &mut Keep, mut consume: impl FnMut(usize, Hardest)) {
     if let (Some(device), true) = (problem.session(), keep.is_empty()) {
         return device.each_hardest(problem, &mut consume);
+    }
+    if keep.is_empty() && problem.slack().is_finite() {
+        let all = halves::hardest(problem).into_iter().enumerate();
+        return all.for_each(|(anchor, hardest)| consume(anchor, hardest));
     }
     let neighbour = |(row, sq_l2): (u32, f64)| Neighbour {
         index: problem.original(row as usize),

@@ -1,6 +1,6 @@
 //! Many f64 distances from one row: eight at a time, each summed as [`crate::sq_l2`] sums.
 
-use crate::simd::{Level, sq_l2_to_eight};
+use crate::simd::{Level, sq_l2_of_eight, sq_l2_to_eight};
 
 /// Rows of one call.
 const LANES: usize = 8;
@@ -24,6 +24,31 @@ pub(crate) fn sq_l2_to_each<'a>(
         }
         out.extend(&sq_l2_to_eight(level, x, eight)[..n_rows]);
     }
+}
+
+/// The distances of pairs of rows, in their order.
+///
+/// - `pairs`: both rows `[dim]`
+pub(crate) fn sq_l2_of_pairs<'a>(
+    pairs: impl IntoIterator<Item = (&'a [f32], &'a [f32])>,
+) -> Vec<f64> {
+    let (level, mut out) = (Level::best(), Vec::new());
+    let mut pairs = pairs.into_iter();
+    while let Some(first) = pairs.next() {
+        let (mut eight, mut n_pairs) = ([first; LANES], 1);
+        for (place, pair) in eight[1..].iter_mut().zip(&mut pairs) {
+            *place = pair;
+            n_pairs += 1;
+        }
+        let (xs, ys) = (eight.map(|pair| pair.0), eight.map(|pair| pair.1));
+        out.extend(&sq_l2_of_eight(level, xs, ys)[..n_pairs]);
+    }
+    out
+}
+
+/// Plain version of [`sq_l2_of_eight`].
+pub(crate) fn of_eight_plain(xs: [&[f32]; LANES], ys: [&[f32]; LANES]) -> [f64; LANES] {
+    std::array::from_fn(|lane| crate::sq_l2(xs[lane], ys[lane]))
 }
 
 /// Plain version of [`sq_l2_to_eight`].
@@ -103,6 +128,55 @@ pub(crate) mod x86 {
         with_rest(doubles_of_two(sums), rest, rows)
     }
 
+    #[target_feature(enable = "avx512f,avx2")]
+    pub(crate) fn of_eight_avx512(xs: [&[f32]; LANES], ys: [&[f32]; LANES]) -> [f64; LANES] {
+        let n_whole = xs[0].len() / LANES;
+        let mut sums = _mm512_setzero_pd();
+        for chunk in 0..n_whole {
+            let (x, y) = (transposed!(xs, chunk), transposed!(ys, chunk));
+            for (x, y) in x.into_iter().zip(y) {
+                let diff = _mm512_sub_pd(_mm512_cvtps_pd(x), _mm512_cvtps_pd(y));
+                sums = _mm512_add_pd(sums, _mm512_mul_pd(diff, diff));
+            }
+        }
+        with_rest_of(doubles_of_8(sums), n_whole * LANES, xs, ys)
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(crate) fn of_eight_avx2(xs: [&[f32]; LANES], ys: [&[f32]; LANES]) -> [f64; LANES] {
+        let n_whole = xs[0].len() / LANES;
+        let mut sums = [_mm256_setzero_pd(); 2];
+        for chunk in 0..n_whole {
+            let (x, y) = (transposed!(xs, chunk), transposed!(ys, chunk));
+            for (x, y) in x.into_iter().zip(y) {
+                let x = [_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x)];
+                let y = [_mm256_castps256_ps128(y), _mm256_extractf128_ps::<1>(y)];
+                for (sum, (x, y)) in sums.iter_mut().zip(x.into_iter().zip(y)) {
+                    let diff = _mm256_sub_pd(_mm256_cvtps_pd(x), _mm256_cvtps_pd(y));
+                    *sum = _mm256_add_pd(*sum, _mm256_mul_pd(diff, diff));
+                }
+            }
+        }
+        with_rest_of(doubles_of_two(sums), n_whole * LANES, xs, ys)
+    }
+
+    /// Adds the values of pairs from `start` on one by one.
+    fn with_rest_of(
+        sums: [f64; LANES],
+        start: usize,
+        xs: [&[f32]; LANES],
+        ys: [&[f32]; LANES],
+    ) -> [f64; LANES] {
+        let mut sums = sums;
+        for (sum, (x, y)) in sums.iter_mut().zip(xs.into_iter().zip(ys)) {
+            for (&x, &y) in x[start..].iter().zip(&y[start..]) {
+                let diff = f64::from(x) - f64::from(y);
+                *sum += diff * diff;
+            }
+        }
+        sums
+    }
+
     /// Adds the last values, fewer than eight, one by one.
     fn with_rest(sums: [f64; LANES], rest: &[f64], rows: [&[f32]; LANES]) -> [f64; LANES] {
         let mut sums = sums;
@@ -159,6 +233,10 @@ mod tests {
             for level in Level::available() {
                 let found = sq_l2_to_eight(level, &x, eight).map(f64::to_bits);
                 assert_eq!(found, expected, "{level:?} {dim}");
+                let xs = std::array::from_fn(|i| row(8 - i));
+                let expected = std::array::from_fn(|i| sq_l2(row(8 - i), row(i + 1)).to_bits());
+                let found = sq_l2_of_eight(level, xs, eight).map(f64::to_bits);
+                assert_eq!(found, expected, "{level:?} {dim}: pairs");
             }
         }
     }
@@ -176,6 +254,8 @@ mod tests {
                 .map(|y| sq_l2(&values[..5], y))
                 .collect();
             assert_eq!(found, expected);
+            let pairs = values[5..].chunks(5).take(n).map(|y| (&values[..5], y));
+            assert_eq!(sq_l2_of_pairs(pairs), expected);
         }
     }
 }

@@ -4,6 +4,7 @@ mod admission;
 mod batch_all;
 mod batch_hard;
 mod chacha;
+mod choice;
 mod config;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -13,7 +14,10 @@ mod distance_weighted;
 mod draw;
 mod embeddings;
 mod error;
+mod extremes;
 mod gallery;
+mod halves;
+mod ladder;
 mod lanes;
 mod marks;
 mod miner;

@@ -50,18 +50,25 @@ pub(crate) fn both_plain(xs: &[[f32; 64]], spans: [Span; 2], words: [&mut [u64];
     ]
 }
 
-/// Body of [`crate::simd::nth_marked`].
+/// Plain version of [`crate::simd::nth_marked`].
+pub(crate) fn nth_plain(words: &[u64], rank: usize) -> Option<usize> {
+    let (base, mut word, rank) = word_of(words, rank)?;
+    (0..rank).for_each(|_| word &= word - 1);
+    Some(base + word.trailing_zeros() as usize)
+}
+
+/// Position of the first bit of the word that holds marked value number `rank`, the word, and the
+/// number of the value in it.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
     reason = "compiled for a level only where it is inlined"
 )]
-pub(crate) fn nth_loop(words: &[u64], mut rank: usize) -> Option<usize> {
-    for (mut word, base) in words.iter().copied().zip((0..).step_by(64)) {
+fn word_of(words: &[u64], mut rank: usize) -> Option<(usize, u64, usize)> {
+    for (&word, base) in words.iter().zip((0..).step_by(64)) {
         let count = word.count_ones() as usize;
         if rank < count {
-            (0..rank).for_each(|_| word &= word - 1);
-            return Some(base + word.trailing_zeros() as usize);
+            return Some((base, word, rank));
         }
         rank -= count;
     }
@@ -102,11 +109,17 @@ pub(crate) fn min_above_loop(xs: &[[f32; 64]], above: f32) -> f32 {
 pub(crate) mod x86 {
     use std::arch::x86_64::{
         _CMP_GT_OQ, _CMP_LT_OQ, _mm256_and_ps, _mm256_cmp_ps, _mm256_movemask_ps, _mm256_set1_ps,
-        _mm512_cmp_ps_mask, _mm512_mask_cmp_ps_mask, _mm512_set1_ps,
+        _mm512_cmp_ps_mask, _mm512_mask_cmp_ps_mask, _mm512_set1_ps, _pdep_u64,
     };
 
-    use super::Span;
+    use super::{Span, word_of};
     use crate::simd::vectors::{load_8, load_16};
+
+    #[target_feature(enable = "bmi2,popcnt")]
+    pub(crate) fn nth_bmi2(words: &[u64], rank: usize) -> Option<usize> {
+        let (base, word, rank) = word_of(words, rank)?;
+        Some(base + _pdep_u64(1 << rank, word).trailing_zeros() as usize)
+    }
 
     /// Most spans have no lower bound, and half the work.
     macro_rules! versions {

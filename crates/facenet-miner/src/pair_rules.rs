@@ -1,6 +1,7 @@
 //! `violating` and `semi-hard`: for every pair at most one negative.
 
 use crate::admission::Admission;
+use crate::choice::PAIRS;
 use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::row::Row;
@@ -52,24 +53,33 @@ pub(crate) fn visit(
     let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
     let stride = sample_stride(first_pairs[problem.len()]);
-    let negative_of =
-        |row: &mut Row<'_>, words: &mut FirstWords, pair: u64, d_ap: f64| match config.negative {
-            NegativeChoice::Random => row.chosen(admission, d_ap, |n| draws.choose(words, pair, n)),
-            NegativeChoice::Closest => row.closest(admission, d_ap),
-        };
     let per_row = |row: &mut Row<'_>, found: &mut Found| {
-        let anchor = row.anchor();
-        row.exact_each(problem.later(anchor), &mut found.d_aps);
+        let (anchor, positives) = (row.anchor(), problem.later(row.anchor()));
+        row.exact_each(positives, &mut found.d_aps);
         let d_aps = std::mem::take(&mut found.d_aps);
-        let pairs = problem.later(anchor).iter().zip(&d_aps);
-        for (pair, (&positive, &d_ap)) in (first_pairs[anchor]..).zip(pairs) {
-            let negative = negative_of(row, &mut found.words, pair, d_ap);
-            found.tally.see(pair, stride, d_ap, negative.is_some());
-            if let Some(negative) = negative {
-                found.give(problem, [anchor, positive as usize, negative as usize]);
+        let mut choice = std::mem::take(row.choice());
+        let parts = d_aps.chunks(PAIRS).zip(positives.chunks(PAIRS));
+        let first_pairs = (first_pairs[anchor]..).step_by(PAIRS);
+        for ((d_aps, positives), first_pair) in parts.zip(first_pairs) {
+            if config.negative == NegativeChoice::Random {
+                choice.compare(row, admission, d_aps);
+            }
+            for (place, (&positive, &d_ap)) in positives.iter().zip(d_aps).enumerate() {
+                let pair = first_pair + place as u64;
+                let negative = match config.negative {
+                    NegativeChoice::Random => {
+                        choice.chosen(place, |n| draws.choose(&mut found.words, pair, n))
+                    }
+                    NegativeChoice::Closest => row.closest(admission, d_ap),
+                };
+                found.tally.see(pair, stride, d_ap, negative.is_some());
+                if let Some(negative) = negative {
+                    found.give(problem, [anchor, positive as usize, negative as usize]);
+                }
             }
         }
         found.d_aps = d_aps;
+        *row.choice() = choice;
     };
     let mut tally = Tally::default();
     scan(problem, keep, per_row, |found: Found| {
@@ -138,5 +148,39 @@ mod tests {
         );
         check(MinerConfig::default(), &[0.0, 0.5, 3.0], &[7, 7, 8], &[]);
         check(MinerConfig::default(), &[], &[], &[]);
+    }
+
+    /// Two labels of 80 rows: the later anchors' pairs are more than are compared at once.
+    #[test]
+    fn pairs_beyond_those_of_one_comparison_draw_from_their_own_lists() {
+        let points: Vec<f32> = (0..160).map(|i| (i * 37 % 101) as f32 / 64.0).collect();
+        let labels: Vec<u32> = (0..160).map(|i| i % 2).collect();
+        let embeddings = Embeddings::new(&points, 1).expect("points on a line");
+        let problem = Problem::new(embeddings, &labels).expect("a label a row");
+        for rule in [Rule::Violating, Rule::SemiHard] {
+            let (admission, config) = (Admission::new(rule, 0.25), MinerConfig::default());
+            let config = MinerConfig {
+                rule,
+                margin: 0.25,
+                ..config
+            };
+            let (mut expected, mut pair) = (vec![], 0);
+            for anchor in 0..points.len() {
+                for &positive in problem.later(anchor) {
+                    let d_ap = problem.exact(anchor, positive as usize);
+                    let admits = |&j: &usize| admission.admits(d_ap, problem.exact(anchor, j));
+                    let others = (0..points.len()).filter(|j| labels[*j] != labels[anchor]);
+                    let list: Vec<usize> = others.filter(admits).collect();
+                    if !list.is_empty() {
+                        let draws = Draw::default().pairs();
+                        let rank = draws.choose(&mut FirstWords::default(), pair, list.len());
+                        expected.push([anchor as u32, positive, list[rank] as u32]);
+                    }
+                    pair += 1;
+                }
+            }
+            assert!(expected.len() > 4000, "{rule}: {}", expected.len());
+            check(config, &points, &labels, &expected);
+        }
     }
 }

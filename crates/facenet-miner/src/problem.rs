@@ -131,6 +131,17 @@ impl<'a> Problem<'a> {
         sq_l2(self.row(x), self.row(y))
     }
 
+    /// Rows in the order of groups, ascending within each: a row's *place* is its position here.
+    pub(crate) fn members(&self) -> &[u32] {
+        &self.members
+    }
+
+    /// Places of the rows of a row's label.
+    pub(crate) fn places_of_group(&self, row: usize) -> Range<usize> {
+        let Range { start, end } = self.groups[row];
+        start as usize..end as usize
+    }
+
     /// Rows of the same label, the row itself among them, ascending.
     pub(crate) fn group(&self, row: usize) -> &[u32] {
         let Range { start, end } = self.groups[row];

@@ -2,11 +2,12 @@
 
 use crate::Neighbour;
 use crate::admission::{Admission, above};
+use crate::choice::Choice;
 use crate::lanes::sq_l2_to_each;
 use crate::marks::{Span, positions};
 use crate::nearest::Nearest;
 use crate::problem::Problem;
-use crate::simd::{Level, mark_both, mark_within, min_above, nth_marked};
+use crate::simd::{Level, mark_both, mark_within, min_above};
 use crate::tile::PANEL;
 
 /// Room for one anchor at a time; reused from anchor to anchor.
@@ -22,6 +23,7 @@ pub(crate) struct Scratch {
     listed: Vec<u32>,
     /// Values of the anchor in f64.
     anchor: Vec<f64>,
+    choice: Choice,
     /// A bit for each row: what a scan is certain of, and what it holds possible.
     certain: Vec<u64>,
     possible: Vec<u64>,
@@ -37,6 +39,7 @@ impl Scratch {
             positives: vec![],
             listed: vec![],
             anchor: vec![],
+            choice: Choice::default(),
             certain: vec![0; n_words],
             possible: vec![0; n_words],
             level: Level::best(),
@@ -93,6 +96,17 @@ impl<'a> Row<'a> {
 
     pub(crate) fn anchor(&self) -> usize {
         self.anchor
+    }
+
+    /// Distances within the slack of the f64 ones, infinite at the anchor's own group and beyond the
+    /// last row.
+    pub(crate) fn approx(&self) -> &'a [[f32; PANEL]] {
+        self.approx
+    }
+
+    /// Room for [`Choice`], to be taken and put back.
+    pub(crate) fn choice(&mut self) -> &mut Choice {
+        &mut self.scratch.choice
     }
 
     /// How far an approximate distance can be from the f64 one.
@@ -183,21 +197,6 @@ impl<'a> Row<'a> {
         self.scratch.listed = listed;
     }
 
-    /// Number `choose(n)` of the `n` admissible negatives, ascending; `None` when `n` is 0.
-    pub(crate) fn chosen(
-        &mut self,
-        admission: Admission,
-        d_ap: f64,
-        choose: impl FnOnce(usize) -> usize,
-    ) -> Option<u32> {
-        let n = self.count(admission, d_ap);
-        if n == 0 {
-            return None;
-        }
-        let nth = nth_marked(self.scratch.level, &self.scratch.possible, choose(n));
-        nth.map(|negative| negative as u32)
-    }
-
     /// The closest admissible negative; ties go to the smaller index.
     pub(crate) fn closest(&mut self, admission: Admission, d_ap: f64) -> Option<u32> {
         let bracket = admission.bracket(d_ap, self.slack);
@@ -271,13 +270,17 @@ impl<'a> Row<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::{Embeddings, Rule};
 
     /// Anchor 0 at the origin of a line; rows 0 and 1 share a label. Every approximate distance
     /// is wrong by nearly the whole slack.
-    fn with_row<T>(points: &[f32], sign: f64, look: impl FnOnce(&mut Row<'_>) -> T) -> T {
+    pub(crate) fn with_row<T>(
+        points: &[f32],
+        sign: f64,
+        look: impl FnOnce(&mut Row<'_>) -> T,
+    ) -> T {
         let mut labels: Vec<u32> = (0..points.len() as u32).collect();
         labels[1] = 0;
         let embeddings = Embeddings::new(points, 1).expect("points on a line");
@@ -317,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn closest_and_chosen_follow_the_list() {
+    fn the_closest_is_the_nearest_of_the_list() {
         let points = [0.0, 0.5, 0.7, -0.7, 0.6, -0.6, 0.4];
         for sign in [-1.0, 1.0] {
             with_row(&points, sign, |row| {
@@ -331,8 +334,6 @@ mod tests {
                     row.closest(Admission::new(Rule::SemiHard, 0.01), 0.25),
                     None
                 );
-                assert_eq!(row.chosen(semi_hard, 0.25, |n| n - 1), Some(5));
-                assert_eq!(row.chosen(semi_hard, 0.5, |n| n - 1), None);
             });
         }
     }

@@ -1,14 +1,16 @@
 //! Choice of instructions at run time, and the `unsafe` that it takes: loads and stores of whole
 //! vectors, and calls of functions compiled for more than the baseline.
 //!
-//! What is called is safe code elsewhere: [`crate::tile`], [`crate::marks`], [`crate::lanes`] and
-//! [`crate::chacha`] have a plain version each and test the others against it.
+//! What is called is safe code elsewhere: [`crate::tile`], [`crate::marks`],
+//! [`crate::ladder`], [`crate::lanes`] and [`crate::chacha`] have a plain version each and test the others against it.
 #![expect(
     unsafe_code,
     reason = "vector loads and stores, and calls of functions compiled for AVX2 and AVX-512"
 )]
 
 use crate::chacha::{self, Words};
+use crate::extremes::{self, Lanes, PARTS};
+use crate::ladder::{self, Ladder};
 use crate::marks::{self, Span};
 use crate::tile::{self, BLOCK, PANEL, Tile};
 use crate::{lanes, weights};
@@ -18,7 +20,7 @@ use crate::{lanes, weights};
 pub(crate) enum Level {
     /// What every processor of the architecture has.
     Plain,
-    /// AVX2 and FMA.
+    /// AVX2, FMA and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 as of 2017's servers.
@@ -34,6 +36,7 @@ impl Level {
         {
             let avx2 = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("popcnt");
             let avx512 = avx2
                 && is_x86_feature_detected!("avx512f")
@@ -125,19 +128,57 @@ dispatched! {
 }
 
 dispatched! {
+    /// Counts for every value how many rungs it has reached, marks those in doubt, and says
+    /// whether there is one.
+    climb(xs: &[[f32; 64]], ladder: &Ladder, heights: &mut [[u8; 64]], doubtful: &mut [u64]) -> bool:
+    ladder::x86::climb_avx512, ladder::x86::climb_avx2, ladder::climb_plain
+}
+
+dispatched! {
+    /// Marks the values at most so high, a bit each, and counts them.
+    mark_up_to(heights: &[[u8; 64]], height: u8, words: &mut [u64]) -> usize:
+    ladder::x86::up_to_avx512, ladder::x86::up_to_avx2, ladder::up_to_plain
+}
+
+dispatched! {
+    /// Takes the marks from the values at most so high, and counts those left.
+    unmark_up_to(heights: &[[u8; 64]], height: u8, words: &mut [u64]) -> usize:
+    ladder::x86::not_up_to_avx512, ladder::x86::not_up_to_avx2, ladder::not_up_to_plain
+}
+
+dispatched! {
+    /// Position of marked value number `rank`, from 0.
+    nth_marked(words: &[u64], rank: usize) -> Option<usize>:
+    marks::x86::nth_bmi2, marks::x86::nth_bmi2, marks::nth_plain
+}
+
+dispatched! {
     /// f64 distances from one row to eight: [`crate::sq_l2`], bit for bit.
     sq_l2_to_eight(x: &[f64], rows: [&[f32]; 8]) -> [f64; 8]:
     lanes::x86::to_eight_avx512, lanes::x86::to_eight_avx2, lanes::to_eight_plain
 }
 
-compiled_for_each! {
-    /// Position of marked value number `rank`, from 0.
-    nth_marked(words: &[u64], rank: usize) -> Option<usize>: marks::nth_loop
+dispatched! {
+    /// f64 distances of eight pairs of rows: [`crate::sq_l2`], bit for bit.
+    sq_l2_of_eight(xs: [&[f32]; 8], ys: [&[f32]; 8]) -> [f64; 8]:
+    lanes::x86::of_eight_avx512, lanes::x86::of_eight_avx2, lanes::of_eight_plain
 }
 
 compiled_for_each! {
     /// The smallest of `xs` above `above`, or infinity.
     min_above(xs: &[[f32; 64]], above: f32) -> f32: marks::min_above_loop
+}
+
+compiled_for_each! {
+    /// Sees the values of a tile: those of its rows, and of its columns where they are asked for.
+    ///
+    /// - `at`: places of the first row and of the first column
+    see_tile(
+        tile: &[[f32; PANEL]; BLOCK],
+        at: [u32; 2],
+        rows: &mut [Lanes; BLOCK],
+        columns: Option<&mut [Lanes; PARTS]>
+    ) -> (): extremes::see_tile_loop
 }
 
 compiled_for_each! {
@@ -159,7 +200,7 @@ compiled_for_each! {
 /// for overlap, by way of memory, where debug assertions are on.
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod vectors {
-    use std::arch::x86_64::{__m256, __m256d, __m512, __m512d};
+    use std::arch::x86_64::{__m128i, __m256, __m256d, __m256i, __m512, __m512d, __m512i};
     use std::mem::transmute;
 
     /// A function between an array and a vector of the same plain numbers.
@@ -179,6 +220,10 @@ pub(crate) mod vectors {
     same_bits!(/** Eight floats. */ load_8, "avx", [f32; 8], __m256);
     same_bits!(/** Sixteen floats. */ floats_of_16, "avx512f", __m512, [f32; 16]);
     same_bits!(/** Eight floats. */ floats_of_8, "avx", __m256, [f32; 8]);
+    same_bits!(/** 64 bytes. */ load_bytes_64, "avx512f", [u8; 64], __m512i);
+    same_bits!(/** 32 bytes. */ load_bytes_32, "avx", [u8; 32], __m256i);
+    same_bits!(/** Sixteen bytes. */ bytes_of_16, "sse2", __m128i, [u8; 16]);
+    same_bits!(/** Eight integers. */ ints_of_8, "avx", __m256i, [i32; 8]);
     same_bits!(/** Eight doubles. */ doubles_of_8, "avx512f", __m512d, [f64; 8]);
     same_bits!(/** Eight doubles. */ doubles_of_two, "avx", [__m256d; 2], [f64; 8]);
 }

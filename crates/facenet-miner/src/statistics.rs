@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::Draw;
 use crate::draw::below;
+use crate::lanes::sq_l2_of_pairs;
 use crate::problem::Problem;
 
 /// Most distances that quantiles are taken over.
 const SAMPLE: u64 = 4096;
 
-/// Distances of the sample that one task computes at least.
+/// Distances of the sample that one task computes.
 const SAMPLE_SHARE: usize = 512;
 
 /// Statistics of one call.
@@ -152,20 +153,19 @@ fn sampled_d_an(problem: &Problem<'_>, rng: &mut ChaCha8Rng) -> Vec<f64> {
             problem.negative_by_rank(row, (index - before) as usize),
         )
     };
-    let pairs: Vec<(usize, usize)> = if total / 2 <= SAMPLE {
-        (0..total)
-            .map(ordered)
-            .filter(|(row, other)| row < other)
-            .collect()
+    let is_all = total / 2 <= SAMPLE; // then each pair comes in both orders
+    let indices: Vec<u64> = if is_all {
+        (0..total).collect()
     } else {
-        (0..SAMPLE).map(|_| ordered(below(rng, total))).collect()
+        (0..SAMPLE).map(|_| below(rng, total)).collect()
     };
-    let exact = |&(row, other): &(usize, usize)| problem.exact(row, other);
-    pairs
-        .par_iter()
-        .with_min_len(SAMPLE_SHARE)
-        .map(exact)
-        .collect()
+    let is_all = total / 2 <= SAMPLE; // then each pair comes in both orders
+    let shares = indices.par_chunks(SAMPLE_SHARE).map(|indices| {
+        let pairs = indices.iter().copied().map(ordered);
+        let once = pairs.filter(|(row, other)| !is_all || row < other);
+        sq_l2_of_pairs(once.map(|(row, other)| (problem.row(row), problem.row(other))))
+    });
+    shares.collect::<Vec<_>>().concat()
 }
 
 #[cfg(test)]

@@ -39,6 +39,16 @@ pub(crate) struct Columns {
 impl Columns {
     /// Packs a range of rows, on all threads of the current pool.
     pub(crate) fn pack(&mut self, problem: &Problem<'_>, range: Range<usize>) {
+        self.pack_by(problem, range, |row| row);
+    }
+
+    /// Packs the rows at a range of places.
+    pub(crate) fn pack_by(
+        &mut self,
+        problem: &Problem<'_>,
+        range: Range<usize>,
+        row_of: impl Fn(usize) -> usize + Copy + Sync,
+    ) {
         self.dim = problem.dim();
         self.len = range.len();
         let n_panels = range.len().div_ceil(PANEL);
@@ -48,9 +58,13 @@ impl Columns {
         let starts = range.clone().into_par_iter().step_by(PANEL);
         let panels = panels.zip(&mut self.sq_norms).zip(starts);
         panels.for_each(|((panel, sq_norms), start)| {
-            let rows = start..range.end.min(start + PANEL);
-            pack(problem, rows, f32::INFINITY, panel, sq_norms);
+            let rows = (start..range.end.min(start + PANEL)).map(row_of);
+            pack(problem, rows, panel, sq_norms);
         });
+    }
+
+    pub(crate) fn n_panels(&self) -> usize {
+        self.sq_norms.len()
     }
 
     /// Values of one row of distances: whole panels.
@@ -73,6 +87,16 @@ pub(crate) struct Anchors {
 impl Anchors {
     /// Packs a range of rows.
     pub(crate) fn pack(&mut self, problem: &Problem<'_>, range: Range<usize>) {
+        self.pack_by(problem, range, |row| row);
+    }
+
+    /// Packs the rows at a range of places.
+    pub(crate) fn pack_by(
+        &mut self,
+        problem: &Problem<'_>,
+        range: Range<usize>,
+        row_of: impl Fn(usize) -> usize + Copy,
+    ) {
         self.dim = problem.dim();
         self.len = range.len();
         let n_blocks = range.len().div_ceil(BLOCK);
@@ -81,26 +105,40 @@ impl Anchors {
         let blocks = self.blocks.chunks_exact_mut(self.dim);
         let starts = range.clone().step_by(BLOCK);
         for ((block, sq_norms), start) in blocks.zip(&mut self.sq_norms).zip(starts) {
-            let rows = start..range.end.min(start + BLOCK);
-            pack(problem, rows, 0.0, block, sq_norms);
+            let rows = (start..range.end.min(start + BLOCK)).map(row_of);
+            pack(problem, rows, block, sq_norms);
+        }
+    }
+
+    /// Operands of the tile of a block and a panel.
+    pub(crate) fn against<'a>(
+        &'a self,
+        block: usize,
+        columns: &'a Columns,
+        panel: usize,
+    ) -> Tile<'a> {
+        Tile {
+            anchors: &self.blocks[block * self.dim..][..self.dim],
+            rows: &columns.panels[panel * columns.dim..][..columns.dim],
+            anchor_sq_norms: &self.sq_norms[block],
+            row_sq_norms: &columns.sq_norms[panel],
         }
     }
 }
 
-/// Puts value `k` of every row side by side; places without a row get zeros and `sq_norm`.
+/// Puts value `k` of every row side by side; places without a row are zeros at infinity.
 fn pack<const N: usize>(
     problem: &Problem<'_>,
-    rows: Range<usize>,
-    sq_norm: f32,
+    rows: impl ExactSizeIterator<Item = usize>,
     packed: &mut [[f32; N]],
     sq_norms: &mut [f32; N],
 ) {
-    *sq_norms = [sq_norm; N];
-    sq_norms[..rows.len()].copy_from_slice(&problem.sq_norms()[rows.clone()]);
+    *sq_norms = [f32::INFINITY; N];
     if rows.len() < N {
         packed.fill([0.0; N]);
     }
     for (place, row) in rows.enumerate() {
+        sq_norms[place] = problem.sq_norms()[row];
         for (values, &value) in packed.iter_mut().zip(problem.row(row)) {
             values[place] = value;
         }

@@ -203,6 +203,13 @@ impl TrainError {
             | Self::Io { .. }
             | Self::Device { .. }
             | Self::Candle(_) => ExitClass::Resources,
+            Self::Mine(
+                MineError::OpenFile { .. }
+                | MineError::FileLength { .. }
+                | MineError::Misaligned { .. }
+                | MineError::Header { .. }
+                | MineError::Tensor { .. },
+            ) => ExitClass::Data,
             Self::Config { .. }
             | Self::Schedule { .. }
             | Self::Mine(_)

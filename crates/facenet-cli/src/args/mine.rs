@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use facenet_train::miner::{
-    DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, MineDevice, NegativeChoice, Rule,
+    DEFAULT_CUTOFF, DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, DEFAULT_NONZERO_LOSS_CUTOFF, MineDevice,
+    NegativeChoice, Rule,
 };
 
 use crate::values::{path, positive};
@@ -30,6 +31,12 @@ pub struct RuleArgs {
     /// With distance-weighted, batch-hard and batch-all, only triplets that violate the margin
     #[arg(long)]
     pub only_violating: bool,
+    /// With distance-weighted, L2 distance (not squared) below which negatives weigh no more
+    #[arg(long, value_name = "L2", default_value_t = DEFAULT_CUTOFF)]
+    pub cutoff: f32,
+    /// With distance-weighted, L2 distance from which negatives are not drawn; above --cutoff and below 2
+    #[arg(long, value_name = "L2", default_value_t = DEFAULT_NONZERO_LOSS_CUTOFF)]
+    pub nonzero_loss_cutoff: f32,
     /// Most triplets that may be collected
     #[arg(long, default_value_t = DEFAULT_MAX_TRIPLETS)]
     pub max_triplets: usize,
@@ -47,6 +54,9 @@ pub struct MineArgs {
     /// Safetensors file: `embeddings` [n, dim] in f32, and whole numbers: `labels`, one a row, or `counts`, the rows of each identity in turn
     #[arg(long, value_name = "FILE", value_parser = path)]
     pub embeddings: PathBuf,
+    /// Give the --hardest-negatives alone, a line a row as they are found on the CPU; the file may be larger than memory
+    #[arg(long, requires = "hardest_negatives")]
+    pub stream: bool,
     /// How triplets are chosen
     #[command(flatten)]
     pub rule: RuleArgs,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use facenet_train::TrainError;
+use facenet_train::miner::EmbeddingFile;
 use safetensors::Dtype;
 
 use super::Batch;
@@ -17,13 +18,28 @@ use super::header::Tensors;
 /// [`TrainError::Data`] for a file of another form, and for labels and counts that do not fit.
 pub(crate) fn read(path: &Path) -> Result<Batch, TrainError> {
     let mut tensors = Tensors::open(path)?;
+    let (dim, labels) = dim_and_labels(&mut tensors)?;
+    let rows = tensors.values("embeddings", f32::from_le_bytes)?;
+    Ok(Batch { rows, dim, labels })
+}
+
+/// Maps such a file's embeddings, which may be larger than memory, and reads their labels.
+///
+/// # Errors
+/// Those of [`read`], and [`TrainError::Mine`] where the values cannot be mapped.
+pub(crate) fn map(path: &Path) -> Result<(EmbeddingFile, Vec<u32>), TrainError> {
+    let (_, labels) = dim_and_labels(&mut Tensors::open(path)?)?;
+    let file = EmbeddingFile::open_safetensors(path, "embeddings")?;
+    Ok((file, labels))
+}
+
+/// Numbers of a row, and the label of each.
+fn dim_and_labels(tensors: &mut Tensors<'_>) -> Result<(usize, Vec<u32>), TrainError> {
     let (n, dim) = match tensors.shape("embeddings") {
         Some((Dtype::F32, &[n, dim])) if dim > 0 && n < u32::MAX as usize => (n, dim),
         found => return Err(tensors.wrong(&lacks("embeddings", found))),
     };
-    let labels = labels(&mut tensors, n)?;
-    let rows = tensors.values("embeddings", f32::from_le_bytes)?;
-    Ok(Batch { rows, dim, labels })
+    Ok((dim, labels(tensors, n)?))
 }
 
 /// The label of each row, dense.

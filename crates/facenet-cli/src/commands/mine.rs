@@ -1,5 +1,7 @@
 //! `facenet mine`.
 
+mod lists;
+
 use facenet_train::miner::{Mined, Quantiles, Statistics};
 use serde::Serialize;
 
@@ -39,6 +41,9 @@ struct Distances {
 
 pub(crate) fn run(args: &MineArgs, output: Output) -> Result<(), Failure> {
     let mining = Mining::new(&args.rule, output)?;
+    if args.stream {
+        return lists::run(args, &mining, output);
+    }
     let batch = batch::read(&args.embeddings)?;
     let mined = mining.mine(&batch)?;
     let text = text(args, &mined.statistics);

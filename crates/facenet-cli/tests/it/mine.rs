@@ -84,6 +84,37 @@ fn the_hardest_negatives_are_the_nearest_rows_of_other_labels() {
     assert!(object.get("hardest_negatives").is_none(), "{object}");
 }
 
+/// A line a row, then the counts; rows left out have no line.
+#[test]
+fn streamed_lists_are_those_of_the_collected_ones() {
+    let values = [0.0, 1.0, 0.5, 1.75, f32::NAN, 3.0];
+    let scratch = with(&[
+        embeddings([6, 1], &values),
+        i64s("labels", &[7, 7, 8, 8, 8, 9]),
+    ]);
+    let flags = "--hardest-negatives 2";
+    let collected = mine(&scratch, &format!("{flags} --json")).done().json();
+    let run = mine(&scratch, &format!("{flags} --stream --json")).done();
+    let lines = run.stdout.lines();
+    let mut objects: Vec<Value> = lines
+        .map(|line| serde_json::from_str(line).expect("an object a line"))
+        .collect();
+    let counts = objects.pop().expect("the last line");
+    assert_eq!(
+        (&counts["rows"], &counts["masked_rows"], &counts["dim"]),
+        (&6.into(), &1.into(), &1.into())
+    );
+    assert_eq!(objects.len(), 5, "{run:#?}");
+    for object in &objects {
+        let row = object["row"].as_u64().expect("a number") as usize;
+        assert_eq!(object["nearest"], collected["hardest_negatives"][row]);
+    }
+    assert_eq!(objects[1]["sq_l2"], serde_json::json!([0.25, 0.5625]));
+    let text = mine(&scratch, &format!("{flags} --stream")).done().stdout;
+    assert!(text.starts_with("0: 2 3\n1: 2 3\n2: 0 1\n3: 1 "), "{text}");
+    assert!(text.contains("6 rows, 1 of them left out"), "{text}");
+}
+
 #[test]
 fn the_closest_violating_negative_of_each_pair() {
     // Squared distances: (0, 1) 1, its negatives of 0: 0.25, 3.06, 9. (2, 3) 1.5625, its
@@ -143,6 +174,25 @@ fn the_seed_alone_decides_the_draws() {
     assert_ne!(first, drawn("--seed 2"));
 }
 
+/// 1.25 and 1.5 from the anchor 0: the upper cutoff decides which of the two is ever drawn.
+#[test]
+fn nothing_at_the_upper_cutoff_is_drawn() {
+    let values = [0.0, 0.1, 1.25, -1.5];
+    let scratch = with(&[embeddings([4, 1], &values), i64s("labels", &[7, 7, 8, 9])]);
+    let drawn = |cutoffs: &str| -> Vec<u64> {
+        let mined = |seed: u32| {
+            let flags = format!("--rule distance-weighted {cutoffs} --seed {seed} --json");
+            triplets(mine(&scratch, &flags))[0][2]
+        };
+        let mut negatives: Vec<u64> = (0..12).map(mined).collect();
+        negatives.sort_unstable();
+        negatives.dedup();
+        negatives
+    };
+    assert_eq!(drawn(""), [2]);
+    assert_eq!(drawn("--cutoff 1.75 --nonzero-loss-cutoff 1.8"), [2, 3]);
+}
+
 #[test]
 fn rows_with_a_nan_are_counted_and_left_out() {
     let values = [0.0, 1.0, f32::NAN, 0.5, f32::INFINITY];
@@ -188,7 +238,14 @@ fn flags_that_cannot_be_are_usage() {
     };
     refuses("--margin 0", &["margin is 0", "positive"]);
     refuses("--max-triplets 1", &["has 2 triplets", "the limit of 1"]);
+    for flags in ["--cutoff 1.5", "--nonzero-loss-cutoff 2", "--cutoff 0"] {
+        refuses(
+            flags,
+            &["cutoffs are", "0 < cutoff < nonzero_loss_cutoff < 2"],
+        );
+    }
     for flags in [
+        "--stream",
         "--rule hardest",
         "--threads 0",
         "--negative far",
@@ -277,6 +334,23 @@ fn files_of_another_form_are_data() {
         "mine --embeddings nowhere",
         DATA,
         &["nowhere: cannot be read"],
+    );
+}
+
+#[test]
+fn values_that_cannot_be_mapped_are_data() {
+    let header = r#"{"labels":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},
+        "embeddings":{"dtype":"F32","shape":[2,1],"data_offsets":[2,10]}}"#;
+    let size = (header.len() as u64).to_le_bytes();
+    let scratch = Scratch::new();
+    let bytes = [&size[..], header.as_bytes(), &[0, 1], &[0; 8]].concat();
+    scratch.write("e.safetensors", bytes);
+    mine(&scratch, "--hardest-negatives 1").done();
+    let line = "mine --embeddings e.safetensors --hardest-negatives 1 --stream";
+    scratch.refuses(
+        line,
+        DATA,
+        &["e.safetensors: rows begin at byte", "multiple of 4"],
     );
 }
 
