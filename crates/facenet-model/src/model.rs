@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_ops::{Arithmetic, Route};
+use facenet_ops::{Arithmetic, Memory, Route, Setting};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -26,6 +26,7 @@ pub struct Model {
     dtype: DType,
     route: Route,
     arithmetic: Arithmetic,
+    memory: Memory,
     updates: AtomicU64,
 }
 
@@ -96,6 +97,7 @@ impl Model {
             dtype,
             route: Route::for_device(device),
             arithmetic: Arithmetic::default(),
+            memory: Memory::default(),
             updates: AtomicU64::new(0),
         };
         Ok((model, LoadReport { tolerated }))
@@ -236,8 +238,11 @@ impl Model {
         Pass {
             train,
             route: self.route,
-            arithmetic: self.arithmetic,
-            is_tracked,
+            setting: Setting {
+                is_tracked,
+                arithmetic: self.arithmetic,
+                memory: self.memory.clone(),
+            },
             is_traced: false,
             bn_momentum: self.config.bn_momentum,
             bn_eps: self.config.bn_eps,

@@ -38,7 +38,7 @@ impl<T: Trunk> Network for T {
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor> {
         let features = if pass.is_planned(xs) {
-            facenet_ops::run_nhwc(xs, pass.is_tracked, pass.arithmetic, |tape, xs| {
+            facenet_ops::run_nhwc(xs, &pass.setting, |tape, xs| {
                 self.trunk(&xs, &mut Planned { tape, pass, trace })
             })?
         } else {

@@ -1,7 +1,7 @@
 //! One forward pass: training or use, and what it may change.
 
 use candle_core::{DType, Result, Tensor, Var};
-use facenet_ops::{Arithmetic, Route};
+use facenet_ops::{Route, Setting};
 
 use crate::random::{DROPOUT, generator, uniform};
 
@@ -41,9 +41,7 @@ pub struct DropoutKey {
 pub(crate) struct Pass {
     pub(crate) train: Option<TrainPass>,
     pub(crate) route: Route,
-    pub(crate) arithmetic: Arithmetic,
-    /// Whether gradients will be asked for.
-    pub(crate) is_tracked: bool,
+    pub(crate) setting: Setting,
     /// Whether anyone listens to the stages' outputs.
     pub(crate) is_traced: bool,
     pub(crate) bn_momentum: f64,
@@ -54,7 +52,7 @@ pub(crate) struct Pass {
 impl Pass {
     /// The variable's tensor, in the graph where gradients will be asked for.
     pub(crate) fn read(&self, var: &Var) -> Tensor {
-        if self.is_tracked {
+        if self.setting.is_tracked {
             var.as_tensor().clone()
         } else {
             var.as_detached_tensor()
@@ -105,8 +103,7 @@ mod tests {
         Pass {
             train: Some(train),
             route: Route::Own,
-            arithmetic: Arithmetic::default(),
-            is_tracked: false,
+            setting: Setting::default(),
             is_traced: false,
             bn_momentum: 0.1,
             bn_eps: 1e-3,

@@ -13,15 +13,16 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::arithmetic::Arithmetic;
 use crate::config::ConvConfig;
+use crate::microkernels::buffer::{Buffer, Memory};
 use crate::norm::BatchStatistics;
 use backward::Backward;
 
-pub use edge::run;
+pub use edge::{Setting, run};
 
 /// Activations `[n, h, w, c]` of a [`Tape`].
 #[derive(Clone, Debug)]
 pub struct Nhwc {
-    values: Arc<Vec<f32>>,
+    values: Arc<Buffer>,
     dims: [usize; 4],
     /// Which of the tape's activations.
     place: usize,
@@ -98,7 +99,7 @@ pub struct Residual<'a> {
     pub relu: bool,
 }
 
-type Back = Box<dyn Fn(&mut Backward, Vec<f32>) -> Result<()> + Send + Sync>;
+type Back = Box<dyn FnOnce(&mut Backward, Buffer) -> Result<()> + Send>;
 
 /// The way from the gradient of one activation to those of what it was made of.
 struct Node {
@@ -110,6 +111,7 @@ struct Node {
 pub struct Tape {
     is_recording: bool,
     arithmetic: Arithmetic,
+    memory: Memory,
     /// Whether the images' gradient is asked for.
     is_input_needed: bool,
     activations: usize,
@@ -128,13 +130,27 @@ impl std::fmt::Debug for Tape {
 }
 
 impl Tape {
-    fn activation(&mut self, values: Vec<f32>, dims: [usize; 4]) -> Nhwc {
+    /// An activation that `write` writes every value of.
+    fn activation(&mut self, dims: [usize; 4], write: impl FnOnce(&mut [f32])) -> Nhwc {
+        let mut values = self.memory.take(dims.iter().product());
+        write(&mut values);
         self.activations += 1;
         Nhwc {
             values: Arc::new(values),
             dims,
             place: self.activations - 1,
         }
+    }
+
+    /// [`Tape::activation`], where writing may fail.
+    fn made(
+        &mut self,
+        dims: [usize; 4],
+        write: impl FnOnce(&mut [f32]) -> Result<()>,
+    ) -> Result<Nhwc> {
+        let mut result = Ok(());
+        let made = self.activation(dims, |values| result = write(values));
+        result.map(|()| made)
     }
 
     /// The place of a parameter's gradient.
@@ -146,7 +162,7 @@ impl Tape {
     fn record(
         &mut self,
         output: &Nhwc,
-        back: impl Fn(&mut Backward, Vec<f32>) -> Result<()> + Send + Sync + 'static,
+        back: impl FnOnce(&mut Backward, Buffer) -> Result<()> + Send + 'static,
     ) {
         self.nodes.push(Node {
             output: output.place,

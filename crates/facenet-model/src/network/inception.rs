@@ -237,8 +237,7 @@ mod tests {
         let pass = Pass {
             train: None,
             route: Route::Own,
-            arithmetic: facenet_ops::Arithmetic::default(),
-            is_tracked: false,
+            setting: facenet_ops::Setting::default(),
             is_traced: false,
             bn_momentum: 0.1,
             bn_eps: 1e-3,

@@ -1,12 +1,14 @@
-//! Memory that begins at a cache line, kept between calls.
+//! Memory that begins at a cache line, kept between uses: fresh pages cost more than a small
+//! layer's work.
 #![expect(unsafe_code, reason = "lines of floats are read as floats")]
 
 use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Floats of a cache line.
 const LINE: usize = 16;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 #[repr(align(64))]
 struct Line {
     _floats: [f32; LINE],
@@ -17,11 +19,85 @@ const ZEROS: Line = Line {
     _floats: [0.0; LINE],
 };
 
-/// Floats that begin at a cache line; what they hold at first is unspecified but initialised.
+/// Where the activations of passes come from and go back to: a model keeps one, so that a step
+/// runs in the pages of the step before. What two passes have not touched is freed.
+#[derive(Clone, Default)]
+pub struct Memory {
+    state: Arc<Mutex<State>>,
+}
+
 #[derive(Default)]
+struct State {
+    /// Passes so far.
+    pass: u64,
+    kept: Vec<Kept>,
+}
+
+struct Kept {
+    /// When it was given back.
+    pass: u64,
+    lines: Vec<Line>,
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory")
+            .field("kept_bytes", &self.kept_bytes())
+            .finish()
+    }
+}
+
+impl Memory {
+    /// Bytes that are kept for passes to come.
+    pub fn kept_bytes(&self) -> usize {
+        let lines: usize = self.state().kept.iter().map(|kept| kept.lines.len()).sum();
+        lines * size_of::<Line>()
+    }
+
+    /// Begins a pass: frees what the two before have not touched.
+    pub(crate) fn begin_pass(&self) {
+        let mut state = self.state();
+        state.pass += 1;
+        let oldest = state.pass.saturating_sub(2);
+        state.kept.retain(|kept| kept.pass >= oldest);
+    }
+
+    /// A buffer of `len` floats that comes back when it is dropped.
+    pub(crate) fn take(&self, len: usize) -> Buffer {
+        let wanted = len.div_ceil(LINE);
+        let mut state = self.state();
+        let sizes = state.kept.iter().map(|kept| kept.lines.len()).enumerate();
+        let fitting = sizes.filter(|&(_, lines)| (wanted..=MOST_WASTE * wanted).contains(&lines));
+        let best = fitting.min_by_key(|&(_, lines)| lines);
+        let kept = best.map(|(at, _)| state.kept.swap_remove(at));
+        drop(state);
+        Buffer {
+            lines: kept.map_or_else(|| vec![ZEROS; wanted], |kept| kept.lines),
+            len,
+            home: Some(self.clone()),
+        }
+    }
+
+    fn give_back(&self, lines: Vec<Line>) {
+        let mut state = self.state();
+        let pass = state.pass;
+        state.kept.push(Kept { pass, lines });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many times larger than needed a buffer may be.
+const MOST_WASTE: usize = 2;
+
+/// Floats that begin at a cache line; what they hold at first is unspecified but initialised.
+#[derive(Debug, Default)]
 pub(crate) struct Buffer {
     lines: Vec<Line>,
     len: usize,
+    home: Option<Memory>,
 }
 
 impl Buffer {
@@ -36,14 +112,21 @@ impl Buffer {
         buffer
     }
 
-    /// Keeps the memory for this thread's next [`Buffer::take`]: fresh pages cost more than a
-    /// small layer's work.
+    /// Keeps the memory for this thread's next [`Buffer::take`].
     pub(crate) fn give_back(self) {
         KEPT.with_borrow_mut(|kept| {
             if kept.len() < MOST_KEPT {
                 kept.push(self);
             }
         });
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let Some(home) = self.home.take() {
+            home.give_back(std::mem::take(&mut self.lines));
+        }
     }
 }
 
@@ -83,6 +166,32 @@ mod tests {
             assert_eq!(buffer.len(), len);
             assert_eq!(buffer.as_ptr() as usize % 64, 0);
             buffer.give_back();
+        }
+    }
+
+    #[test]
+    fn memory_gives_again_what_fits_best() {
+        let memory = Memory::default();
+        let (small, large) = (memory.take(100), memory.take(160));
+        let places = (small.as_ptr(), large.as_ptr());
+        drop((small, large));
+        assert_eq!(memory.kept_bytes(), (112 + 160) * 4);
+        let again = memory.take(90);
+        assert_eq!((again.as_ptr(), again.len()), (places.0, 90));
+        assert_eq!(memory.take(90).as_ptr(), places.1);
+        // Neither is to hold a tenth of itself.
+        assert_ne!(memory.take(10).as_ptr(), places.1);
+    }
+
+    #[test]
+    fn what_two_passes_have_not_touched_is_freed() {
+        let memory = Memory::default();
+        drop((memory.take(16), memory.take(160)));
+        for expected in [176, 16, 16] {
+            memory.begin_pass();
+            memory.begin_pass();
+            drop(memory.take(16));
+            assert_eq!(memory.kept_bytes(), 4 * expected);
         }
     }
 }

@@ -71,10 +71,9 @@ mod tests {
     use super::*;
     use crate::config::ConvConfig;
     use crate::isa::{Isa, with_isa};
-    use crate::microkernels::{Activation, Added, Epilogue, implicit};
+    use crate::microkernels::{Activation, Added, Epilogue};
     use crate::nhwc::conv;
-    use crate::nhwc::panels::Panels;
-    use crate::nhwc::plan::{ConvShape, Plan};
+    use crate::nhwc::plan::ConvShape;
 
     fn values(n: usize) -> Vec<f32> {
         (0..n).map(|i| (i % 17) as f32 - 8.0).collect()
@@ -101,30 +100,29 @@ mod tests {
             activation: Activation::Prelu(vector.as_ref()),
         };
         let mut y = guard(&grad);
-        let panels = Panels::forward(shape, weight.as_ref(), Isa::current());
-        let plan = Plan::forward(shape);
-        implicit::run(
-            &plan,
-            shape.n,
+        conv::forward(
+            shape,
             guarded_x.as_ref(),
-            &panels,
+            weight.as_ref(),
             &epilogue,
             y.as_mut(),
         );
-        assert!(y.as_ref() == conv::forward(shape, &x, weight.as_ref(), &epilogue));
+        let mut expected = grad.clone();
+        conv::forward(shape, &x, weight.as_ref(), &epilogue, &mut expected);
+        assert!(y.as_ref() == expected);
 
         let mut dx = guard(&x);
-        let panels = Panels::gradient(shape, weight.as_ref(), Isa::current());
-        let (plan, none) = (Plan::gradient(shape), Epilogue::default());
-        implicit::run(
-            &plan,
-            shape.n,
+        let none = Epilogue::default();
+        conv::data_gradient(
+            shape,
+            weight.as_ref(),
             guarded_grad.as_ref(),
-            &panels,
             &none,
             dx.as_mut(),
         );
-        assert!(dx.as_ref() == conv::data_gradient(shape, weight.as_ref(), &grad));
+        let mut expected = x.clone();
+        conv::data_gradient(shape, weight.as_ref(), &grad, &none, &mut expected);
+        assert!(dx.as_ref() == expected);
 
         let dw = conv::weight_gradient(shape, guarded_x.as_ref(), guarded_grad.as_ref());
         assert!(dw == conv::weight_gradient(shape, &x, &grad));

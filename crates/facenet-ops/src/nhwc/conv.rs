@@ -9,28 +9,30 @@ use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::{ConvShape, Plan};
 use crate::nhwc::weight_plan::WeightPlan;
 
-/// The output and its epilogue, `[n, out_h, out_w, c_out]`.
+/// Writes the output with its epilogue, `[n, out_h, out_w, c_out]`.
 pub(crate) fn forward(
     shape: &ConvShape,
     x: &[f32],
     weight: &[f32],
     epilogue: &Epilogue<'_>,
-) -> Vec<f32> {
+    y: &mut [f32],
+) {
     let panels = Panels::forward(shape, weight, Isa::current());
-    let mut y = vec![0.0; shape.n * shape.out_image()];
-    implicit::run(&Plan::forward(shape), shape.n, x, &panels, epilogue, &mut y);
+    implicit::run(&Plan::forward(shape), shape.n, x, &panels, epilogue, y);
     panels.give_back();
-    y
 }
 
-/// The input's gradient, `[n, h, w, c_in]`, of the output's.
-pub(crate) fn data_gradient(shape: &ConvShape, weight: &[f32], grad: &[f32]) -> Vec<f32> {
+/// Writes the input's gradient, `[n, h, w, c_in]`, of the output's, with an epilogue.
+pub(crate) fn data_gradient(
+    shape: &ConvShape,
+    weight: &[f32],
+    grad: &[f32],
+    epilogue: &Epilogue<'_>,
+    dx: &mut [f32],
+) {
     let panels = Panels::gradient(shape, weight, Isa::current());
-    let mut dx = vec![0.0; shape.n * shape.image()];
-    let plan = Plan::gradient(shape);
-    implicit::run(&plan, shape.n, grad, &panels, &Epilogue::default(), &mut dx);
+    implicit::run(&Plan::gradient(shape), shape.n, grad, &panels, epilogue, dx);
     panels.give_back();
-    dx
 }
 
 /// The weight's gradient, `[c_out, c_in, kh, kw]`, of the output's.
@@ -91,7 +93,9 @@ impl NhwcConv {
     pub fn forward(&self, x: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
         self.check("x", x, self.shape.image() * self.shape.n)?;
         self.check("weight", weight, self.weights())?;
-        Ok(forward(&self.shape, x, weight, &Epilogue::default()))
+        let mut y = vec![0.0; self.shape.n * self.shape.out_image()];
+        forward(&self.shape, x, weight, &Epilogue::default(), &mut y);
+        Ok(y)
     }
 
     /// The input's gradient of the output's.
@@ -101,7 +105,9 @@ impl NhwcConv {
     pub fn data_gradient(&self, weight: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
         self.check("weight", weight, self.weights())?;
         self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
-        Ok(data_gradient(&self.shape, weight, grad))
+        let mut dx = vec![0.0; self.shape.n * self.shape.image()];
+        data_gradient(&self.shape, weight, grad, &Epilogue::default(), &mut dx);
+        Ok(dx)
     }
 
     /// The weight's gradient of the output's.

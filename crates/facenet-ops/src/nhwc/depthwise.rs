@@ -49,10 +49,9 @@ impl Pass {
     /// All rows of all images in parallel.
     ///
     /// - `weights`: `[tap][channel]`
-    fn run(&self, n: usize, source: &[f32], weights: &[f32]) -> Vec<f32> {
+    fn run(&self, source: &[f32], weights: &[f32], target: &mut [f32]) {
         let (row, rows) = (self.target_width * self.channels, self.rows.len());
         let image = self.source.0 * self.source.1 * self.channels;
-        let mut target = vec![0.0; n * rows * row];
         target
             .par_chunks_mut(row.max(1))
             .enumerate()
@@ -60,7 +59,6 @@ impl Pass {
                 let source = &source[at / rows * image..][..image];
                 wide(|| self.row(at % rows, source, weights, target));
             });
-        target
     }
 
     #[inline]
@@ -135,18 +133,18 @@ fn by_tap(shape: &ConvShape, weight: &[f32], is_turned: bool) -> Vec<f32> {
         .collect()
 }
 
-/// `[n, h, w, c]` and `[c, 1, kh, kw]` give `[n, out_h, out_w, c]`.
-pub(crate) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32]) -> Vec<f32> {
+/// Writes `[n, out_h, out_w, c]` from `[n, h, w, c]` and `[c, 1, kh, kw]`.
+pub(crate) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [f32]) {
     let groups = shape.axes().map(|axis| axis.forward());
     let pass = Pass::new(shape, groups, shape.size, shape.out);
-    pass.run(shape.n, x, &by_tap(shape, weight, false))
+    pass.run(x, &by_tap(shape, weight, false), y);
 }
 
-/// The input's gradient of the output's.
-pub(crate) fn data_gradient(shape: &ConvShape, weight: &[f32], grad: &[f32]) -> Vec<f32> {
+/// Writes the input's gradient of the output's.
+pub(crate) fn data_gradient(shape: &ConvShape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
     let groups = shape.axes().map(|axis| axis.gradient());
     let pass = Pass::new(shape, groups, shape.out, shape.size);
-    pass.run(shape.n, grad, &by_tap(shape, weight, true))
+    pass.run(grad, &by_tap(shape, weight, true), dx);
 }
 
 /// The weight's gradient, `[c, 1, kh, kw]`, of the output's.
@@ -223,9 +221,10 @@ mod tests {
         let shape = ConvShape::new(1, (1, 3), (2, 2), (1, 2), config).expect("it fits");
         // Channels 1, 2, 3 and 10, 20, 30; kernels (1, 2) and (3, 4).
         let x = [1.0, 10.0, 2.0, 20.0, 3.0, 30.0];
-        let y = forward(&shape, &x, &[1.0, 2.0, 3.0, 4.0]);
+        let (mut y, mut dx) = ([f32::NAN; 8], [f32::NAN; 6]);
+        forward(&shape, &x, &[1.0, 2.0, 3.0, 4.0], &mut y);
         assert_eq!(y, [2.0, 40.0, 5.0, 110.0, 8.0, 180.0, 3.0, 90.0]);
-        let dx = data_gradient(&shape, &[1.0, 2.0, 3.0, 4.0], &[1.0; 8]);
+        data_gradient(&shape, &[1.0, 2.0, 3.0, 4.0], &[1.0; 8], &mut dx);
         assert_eq!(dx, [3.0, 7.0, 3.0, 7.0, 3.0, 7.0]);
         let dw = weight_gradient(&shape, &x, &[1.0; 8]);
         assert_eq!(dw, [6.0, 6.0, 60.0, 60.0]);

@@ -82,30 +82,37 @@ impl Lines {
     }
 }
 
-/// `activation(line(x))` of each channel.
-pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>) -> Vec<f32> {
+/// Writes `activation(line(x))` of each channel.
+pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>, z: &mut [f32]) {
     match activation {
-        Activation::Identity => map(x, lines, &lines.bias, |_, y| y),
-        Activation::Relu => map(x, lines, &lines.bias, |_, y| if y < 0.0 { 0.0 } else { y }),
+        Activation::Identity => map(x, lines, &lines.bias, z, |_, y| y),
+        Activation::Relu => map(
+            x,
+            lines,
+            &lines.bias,
+            z,
+            |_, y| if y < 0.0 { 0.0 } else { y },
+        ),
         Activation::Prelu(slopes) => map(
             x,
             lines,
             slopes,
+            z,
             |slope, y| if y < 0.0 { slope * y } else { y },
         ),
     }
 }
 
-/// `f(value of the channel, line(x))` of each element.
+/// Writes `f(value of the channel, line(x))` of each element.
 fn map(
     x: &[f32],
     lines: &Lines,
     of_channel: &[f32],
+    z: &mut [f32],
     f: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<f32> {
+) {
     let c = lines.channels();
     let of_channel = &of_channel[..c];
-    let mut z = vec![0.0; x.len()];
     let items = x.par_chunks(item(c)).zip(z.par_chunks_mut(item(c)));
     items.for_each(|(x, z)| {
         wide(|| {
@@ -115,7 +122,6 @@ fn map(
             }
         });
     });
-    z
 }
 
 /// What the backward pass gives for the parameters; the input's gradient is left in place.
@@ -257,17 +263,14 @@ mod tests {
     fn a_line_and_its_shift_are_one() {
         let lines = Lines::new(&[2.0], &[1.0], &[(3.0, 0.75)], 0.25);
         assert_eq!((lines.scale[0], lines.shifts()[0]), (2.0, -5.0));
-        assert_eq!(
-            normalise(&[3.0, 1.0], &lines, &Activation::Identity),
-            [1.0, -3.0]
-        );
-        assert_eq!(
-            normalise(&[3.0, 1.0], &lines, &Activation::Relu),
-            [1.0, 0.0]
-        );
-        assert_eq!(
-            normalise(&[3.0, 1.0], &lines, &Activation::Prelu(&[0.5])),
-            [1.0, -1.5]
-        );
+        let mut z = [0.0; 2];
+        for (activation, expected) in [
+            (Activation::Identity, [1.0, -3.0]),
+            (Activation::Relu, [1.0, 0.0]),
+            (Activation::Prelu(&[0.5]), [1.0, -1.5]),
+        ] {
+            normalise(&[3.0, 1.0], &lines, &activation, &mut z);
+            assert_eq!(z, expected);
+        }
     }
 }

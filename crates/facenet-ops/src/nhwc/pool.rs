@@ -5,17 +5,19 @@ use rayon::prelude::*;
 use crate::nhwc::plan::ConvShape;
 use crate::own::element::wide;
 
-/// Maximum of each window of a shape without padding, channel by channel; a NaN is the maximum.
-pub(crate) fn max_pool(shape: &ConvShape, x: &[f32]) -> Vec<f32> {
+/// Channels that are looked at together.
+const LANES: usize = 32;
+
+/// Writes the maximum of each window of a shape without padding, channel by channel; a NaN is the
+/// maximum.
+pub(crate) fn max_pool(shape: &ConvShape, x: &[f32], y: &mut [f32]) {
     let row = shape.out.1 * shape.c_in;
-    let mut y = vec![0.0; shape.n * shape.out_image()];
     y.par_chunks_mut(row.max(1))
         .enumerate()
         .for_each(|(at, y)| {
             let x = &x[at / shape.out.0 * shape.image()..][..shape.image()];
             wide(|| max_row(shape, x, at % shape.out.0, y));
         });
-    y
 }
 
 /// First element of the window's tap below output pixel `(y, x)`.
@@ -40,60 +42,87 @@ fn max_row(shape: &ConvShape, x: &[f32], row: usize, y: &mut [f32]) {
     }
 }
 
-/// The input's gradient: the output's goes to the first of equal maxima.
-pub(crate) fn max_pool_gradient(shape: &ConvShape, x: &[f32], y: &[f32], grad: &[f32]) -> Vec<f32> {
+/// Writes the input's gradient: the output's goes to the first of equal maxima.
+pub(crate) fn max_pool_gradient(
+    shape: &ConvShape,
+    x: &[f32],
+    y: &[f32],
+    grad: &[f32],
+    dx: &mut [f32],
+) {
     let (image, out) = (shape.image().max(1), shape.out_image().max(1));
-    let mut dx = vec![0.0; x.len()];
     let outputs = y.par_chunks_exact(out).zip(grad.par_chunks_exact(out));
     let images = dx
         .par_chunks_exact_mut(image)
         .zip(x.par_chunks_exact(image));
     images.zip(outputs).for_each(|((dx, x), (y, grad))| {
+        dx.fill(0.0);
         let c = shape.c_in;
-        let mut is_open = vec![true; c];
-        let pixels = y.chunks_exact(c).zip(grad.chunks_exact(c)).enumerate();
-        for (pixel, (y, grad)) in pixels {
-            is_open.fill(true);
-            for number in 0..shape.taps() {
-                let at = tap(shape, (pixel / shape.out.1, pixel % shape.out.1), number);
-                let inputs = dx[at..][..c].iter_mut().zip(&x[at..][..c]);
-                let outputs = y.iter().zip(grad).zip(&mut is_open);
-                for ((dx, x), ((y, grad), is_open)) in inputs.zip(outputs) {
-                    let is_it = *is_open && (x == y || (x.is_nan() && y.is_nan()));
-                    *dx += if is_it { *grad } else { 0.0 };
-                    *is_open &= !is_it;
-                }
+        for (number, (y, grad)) in y.chunks_exact(c).zip(grad.chunks_exact(c)).enumerate() {
+            let pixel = (number / shape.out.1, number % shape.out.1);
+            let stretches = y.chunks(LANES).zip(grad.chunks(LANES)).enumerate();
+            for (stretch, (y, grad)) in stretches {
+                wide(|| give_to_first(shape, pixel, stretch * LANES, x, (y, grad), dx));
             }
         }
     });
-    dx
 }
 
-/// Mean over the pixels, `[n, h, w, c]` to `[n, c]`, summed in f64.
-pub(crate) fn mean(x: &[f32], pixels: usize, c: usize) -> Vec<f32> {
-    let of_image = |image: &[f32]| {
+/// Adds the gradient of some channels of one output pixel, from `first` on, to the first tap that
+/// holds the maximum.
+#[inline]
+fn give_to_first(
+    shape: &ConvShape,
+    pixel: (usize, usize),
+    first: usize,
+    x: &[f32],
+    (y, grad): (&[f32], &[f32]),
+    dx: &mut [f32],
+) {
+    let (n, mut winners) = (y.len(), [0_u32; LANES]);
+    let winners = &mut winners[..n];
+    for number in (0..shape.taps()).rev() {
+        let x = &x[tap(shape, pixel, number) + first..][..n];
+        for ((winner, &x), &y) in winners.iter_mut().zip(x).zip(y) {
+            let is_it = (x == y) | (x.is_nan() & y.is_nan());
+            *winner = if is_it { number as u32 } else { *winner };
+        }
+    }
+    for number in 0..shape.taps() {
+        let dx = &mut dx[tap(shape, pixel, number) + first..][..n];
+        for ((dx, &winner), &grad) in dx.iter_mut().zip(&*winners).zip(grad) {
+            *dx += if winner == number as u32 { grad } else { 0.0 };
+        }
+    }
+}
+
+/// Writes the mean over the pixels, `[n, h, w, c]` to `[n, c]`, summed in f64.
+pub(crate) fn mean(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
+    let of_image = |(image, y): (&[f32], &mut [f32])| {
         let mut sums = vec![0.0; c];
         for row in image.chunks_exact(c) {
             sums.iter_mut()
                 .zip(row)
                 .for_each(|(sum, &x)| *sum += f64::from(x));
         }
-        sums.into_iter()
-            .map(|sum| (sum / pixels as f64) as f32)
-            .collect::<Vec<_>>()
+        let means = sums.iter().map(|sum| (sum / pixels as f64) as f32);
+        y.iter_mut().zip(means).for_each(|(y, mean)| *y = mean);
     };
-    x.par_chunks_exact((pixels * c).max(1))
-        .flat_map_iter(of_image)
-        .collect()
+    let images = x.par_chunks_exact((pixels * c).max(1));
+    images
+        .zip(y.par_chunks_exact_mut(c.max(1)))
+        .for_each(of_image);
 }
 
-/// The gradient of [`mean`].
-pub(crate) fn mean_gradient(grad: &[f32], pixels: usize, c: usize) -> Vec<f32> {
+/// Writes the gradient of [`mean`].
+pub(crate) fn mean_gradient(grad: &[f32], pixels: usize, c: usize, dx: &mut [f32]) {
     let share = (1.0 / pixels as f64) as f32;
-    let rows = grad
-        .chunks_exact(c)
-        .flat_map(|row| std::iter::repeat_n(row, pixels));
-    rows.flatten().map(|g| g * share).collect()
+    let images = dx.chunks_exact_mut((pixels * c).max(1));
+    for (dx, grad) in images.zip(grad.chunks_exact(c.max(1))) {
+        for row in dx.chunks_exact_mut(c) {
+            row.iter_mut().zip(grad).for_each(|(dx, g)| *dx = g * share);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -114,10 +143,11 @@ mod tests {
         let x: Vec<f32> = [0, 1, 5, 1, 0, 2, 2, 5, 0, 0, 3, 1, 0, 0, 4]
             .map(|v| v as f32)
             .into();
-        let y = max_pool(&shape(1), &x);
+        let (mut y, mut dx) = ([f32::NAN; 2], [f32::NAN; 15]);
+        max_pool(&shape(1), &x, &mut y);
         assert_eq!(y, [5.0, 5.0]);
-        let dx = max_pool_gradient(&shape(1), &x, &y, &[1.0, 2.0]);
-        let mut expected = vec![0.0; 15];
+        max_pool_gradient(&shape(1), &x, &y, &[1.0, 2.0], &mut dx);
+        let mut expected = [0.0; 15];
         expected[2] = 3.0;
         assert_eq!(dx, expected);
     }
@@ -126,14 +156,18 @@ mod tests {
     fn a_nan_is_the_maximum_and_has_the_gradient() {
         let mut x = vec![1.0; 15];
         x[6] = f32::NAN;
-        let y = max_pool(&shape(1), &x);
+        let (mut y, mut dx) = ([0.0; 2], [f32::NAN; 15]);
+        max_pool(&shape(1), &x, &mut y);
         assert!(y[0].is_nan() && y[1] == 1.0);
-        assert_eq!(max_pool_gradient(&shape(1), &x, &y, &[1.0, 0.0])[6], 1.0);
+        max_pool_gradient(&shape(1), &x, &y, &[1.0, 0.0], &mut dx);
+        assert_eq!((dx[0], dx[6]), (0.0, 1.0));
     }
 
     #[test]
     fn a_mean_is_over_pixels_and_its_gradient_is_shared() {
-        assert_eq!(mean(&[1.0, 2.0, 3.0, 6.0], 2, 2), [2.0, 4.0]);
-        assert_eq!(mean_gradient(&[1.0, 2.0], 2, 2), [0.5, 1.0, 0.5, 1.0]);
+        let (mut y, mut dx) = ([0.0; 2], [0.0; 4]);
+        mean(&[1.0, 2.0, 3.0, 6.0], 2, 2, &mut y);
+        mean_gradient(&[1.0, 2.0], 2, 2, &mut dx);
+        assert_eq!((y, dx), ([2.0, 4.0], [0.5, 1.0, 0.5, 1.0]));
     }
 }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::own::element::wide;
+
 /// Rows that are worth a part of their own.
 const PART: usize = 64;
 /// Most parts of a sum: fixed, so that no bit depends on the threads.
@@ -37,7 +39,17 @@ pub(crate) fn item(c: usize) -> usize {
 /// `a += b`, in parallel.
 pub(crate) fn add(a: &mut [f32], b: &[f32]) {
     let items = a.par_chunks_mut(ITEM).zip(b.par_chunks(ITEM));
-    items.for_each(|(a, b)| a.iter_mut().zip(b).for_each(|(a, b)| *a += b));
+    items.for_each(|(a, b)| wide(|| a.iter_mut().zip(b).for_each(|(a, b)| *a += b)));
+}
+
+/// Writes `a + b`, in parallel.
+pub(crate) fn sum(a: &[f32], b: &[f32], sum: &mut [f32]) {
+    let summands = a.par_chunks(ITEM).zip(b.par_chunks(ITEM));
+    let items = sum.par_chunks_mut(ITEM).zip(summands);
+    items.for_each(|(sum, (a, b))| {
+        let pairs = sum.iter_mut().zip(a.iter().zip(b));
+        wide(|| pairs.for_each(|(sum, (a, b))| *sum = a + b));
+    });
 }
 
 /// Clears each `grad` whose `y` is not positive, in parallel.
@@ -49,44 +61,40 @@ pub(crate) fn mask(grad: &mut [f32], y: &[f32]) {
     });
 }
 
-/// `factor values`, in parallel.
-pub(crate) fn scaled(values: &[f32], factor: f32) -> Vec<f32> {
-    let mut scaled = vec![0.0; values.len()];
-    let items = scaled.par_chunks_mut(ITEM).zip(values.par_chunks(ITEM));
-    items.for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, v)| *to = factor * v));
-    scaled
+/// `values *= factor`, in parallel.
+pub(crate) fn scale(values: &mut [f32], factor: f32) {
+    let items = values.par_chunks_mut(ITEM);
+    items.for_each(|values| wide(|| values.iter_mut().for_each(|v| *v *= factor)));
 }
 
-/// Rows side by side: `parts[k]` has rows of `widths[k]`.
-pub(crate) fn joined(parts: &[&[f32]], widths: &[usize]) -> Vec<f32> {
+/// Writes rows side by side: `parts[k]` has rows of `widths[k]`.
+pub(crate) fn join(parts: &[&[f32]], widths: &[usize], joined: &mut [f32]) {
     let width = widths.iter().sum::<usize>().max(1);
-    let mut joined = vec![0.0; parts.iter().map(|part| part.len()).sum()];
-    joined
-        .par_chunks_mut(width)
-        .enumerate()
-        .for_each(|(row, mut to)| {
+    let items = joined.par_chunks_mut(item(width)).enumerate();
+    items.for_each(|(number, joined)| {
+        let first = number * item(width) / width;
+        for (row, mut to) in joined.chunks_exact_mut(width).enumerate() {
             for (part, &width) in parts.iter().zip(widths) {
                 let (own, rest) = to.split_at_mut(width);
-                own.copy_from_slice(&part[row * width..][..width]);
+                own.copy_from_slice(&part[(first + row) * width..][..width]);
                 to = rest;
             }
-        });
-    joined
+        }
+    });
 }
 
-/// [`joined`] taken apart.
-pub(crate) fn parted(joined: &[f32], widths: &[usize]) -> Vec<Vec<f32>> {
-    let width = widths.iter().sum::<usize>().max(1);
-    let firsts = widths.iter().scan(0, |next, &width| {
-        *next += width;
-        Some(*next - width)
+/// Writes columns from `first` on, `width` of them, of rows of `whole`.
+pub(crate) fn part(joined: &[f32], whole: usize, first: usize, width: usize, part: &mut [f32]) {
+    let rows = item(whole) / whole.max(1);
+    let items = joined
+        .par_chunks(rows * whole.max(1))
+        .zip(part.par_chunks_mut(rows * width.max(1)));
+    items.for_each(|(joined, part)| {
+        let rows = joined
+            .chunks_exact(whole.max(1))
+            .zip(part.chunks_exact_mut(width.max(1)));
+        rows.for_each(|(row, part)| part.copy_from_slice(&row[first..first + width]));
     });
-    let part = |(first, &own): (usize, &usize)| {
-        let rows = joined.chunks_exact(width);
-        rows.flat_map(|row| row[first..first + own].iter().copied())
-            .collect()
-    };
-    firsts.zip(widths).map(part).collect()
 }
 
 /// The sum of each of `c` columns.
@@ -126,9 +134,12 @@ mod tests {
     #[test]
     fn rows_are_joined_and_come_apart_again() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0], [5.0, 6.0]);
-        let both = joined(&[&a, &b], &[2, 1]);
+        let (mut both, mut own) = ([0.0; 6], ([0.0; 4], [0.0; 2]));
+        join(&[&a, &b], &[2, 1], &mut both);
         assert_eq!(both, [1.0, 2.0, 5.0, 3.0, 4.0, 6.0]);
-        assert_eq!(parted(&both, &[2, 1]), [a.to_vec(), b.to_vec()]);
+        part(&both, 3, 0, 2, &mut own.0);
+        part(&both, 3, 2, 1, &mut own.1);
+        assert_eq!(own, (a, b));
     }
 
     #[test]
@@ -136,7 +147,8 @@ mod tests {
         let mut grad = [1.0, 2.0, 3.0, 4.0];
         mask(&mut grad, &[1.0, 0.0, -1.0, f32::NAN]);
         assert_eq!(grad, [1.0, 0.0, 0.0, 0.0]);
-        assert_eq!(scaled(&[1.0, 2.0], 0.5), [0.5, 1.0]);
+        scale(&mut grad, 0.5);
+        assert_eq!(grad, [0.5, 0.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -8,10 +8,15 @@ const BLOCK: usize = 16;
 /// Pixels of a work item.
 const STRETCH: usize = 64;
 
+/// Writes `[n, c, pixels]` as `[n, pixels, c]`.
+pub(crate) fn write_nhwc(values: &[f32], c: usize, pixels: usize, turned: &mut [f32]) {
+    swap(values, (c, pixels), turned);
+}
+
 /// `[n, c, pixels]` as `[n, pixels, c]`.
 pub(crate) fn to_nhwc(values: &[f32], c: usize, pixels: usize) -> Vec<f32> {
     let mut turned = vec![0.0; values.len()];
-    swap(values, (c, pixels), &mut turned);
+    write_nhwc(values, c, pixels, &mut turned);
     turned
 }
 

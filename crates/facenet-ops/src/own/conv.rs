@@ -97,7 +97,8 @@ impl CustomOp2 for Conv {
 
 fn forward_f32(shape: &ConvShape, x: &[f32], weight: &[f32]) -> Vec<f32> {
     let x = to_nhwc(x, shape.c_in, shape.size.0 * shape.size.1);
-    let y = nhwc::conv::forward(shape, &x, weight, &Epilogue::default());
+    let mut y = vec![0.0; shape.n * shape.out_image()];
+    nhwc::conv::forward(shape, &x, weight, &Epilogue::default(), &mut y);
     to_nchw(&y, shape.c_out, shape.pixels())
 }
 
@@ -110,11 +111,9 @@ fn backward_f32(
     let pixels = shape.size.0 * shape.size.1;
     let grad = with_elements(grad, |grad| Ok(to_nhwc(grad, shape.c_out, shape.pixels())))?;
     let dx = with_elements(weight, |weight| {
-        Ok(to_nchw(
-            &nhwc::conv::data_gradient(shape, weight, &grad),
-            shape.c_in,
-            pixels,
-        ))
+        let mut dx = vec![0.0; shape.n * shape.image()];
+        nhwc::conv::data_gradient(shape, weight, &grad, &Epilogue::default(), &mut dx);
+        Ok(to_nchw(&dx, shape.c_in, pixels))
     })?;
     let dw = with_elements(x, |x| {
         let x = to_nhwc(x, shape.c_in, pixels);

@@ -2,53 +2,62 @@
 
 use candle_core::Result;
 
-use super::Tape;
+use super::Node;
+use crate::microkernels::buffer::{Buffer, Memory};
 use crate::nhwc::rows;
 
-/// A gradient, where one has come so far.
+/// A parameter's gradient, where there is one.
 pub(super) type Gradient = Option<Vec<f32>>;
 
-/// Gradients of activations and parameters by place.
+/// Gradients of activations and parameters by place, where any have come so far.
 #[derive(Debug)]
 pub(super) struct Backward {
-    activations: Vec<Gradient>,
+    pub(super) memory: Memory,
+    activations: Vec<Option<Buffer>>,
     parameters: Vec<Gradient>,
 }
 
 impl Backward {
+    pub(super) fn new(memory: Memory, activations: usize, parameters: usize) -> Self {
+        Self {
+            memory,
+            activations: (0..activations).map(|_| None).collect(),
+            parameters: vec![None; parameters],
+        }
+    }
+
     /// Adds to an activation's gradient; the first is moved there.
-    pub(super) fn add(&mut self, place: usize, grad: Vec<f32>) {
+    pub(super) fn add(&mut self, place: usize, grad: Buffer) {
         match &mut self.activations[place] {
             Some(sum) => rows::add(sum, &grad),
             empty => *empty = Some(grad),
         }
     }
 
+    /// An activation's gradient so far, for one who will put the sum in its place.
+    pub(super) fn take(&mut self, place: usize) -> Option<Buffer> {
+        self.activations[place].take()
+    }
+
+    /// Puts the whole of an activation's gradient so far in its place.
+    pub(super) fn set(&mut self, place: usize, grad: Buffer) {
+        self.activations[place] = Some(grad);
+    }
+
     pub(super) fn set_parameter(&mut self, place: usize, grad: Vec<f32>) {
         self.parameters[place] = Some(grad);
     }
-}
 
-impl Tape {
-    /// The gradients of all parameters by place, and of the images, from that of activation
-    /// `place`.
-    pub(super) fn backward(
-        &self,
-        place: usize,
-        grad: Vec<f32>,
-    ) -> Result<(Vec<Gradient>, Gradient)> {
-        let mut backward = Backward {
-            activations: vec![None; self.activations],
-            parameters: vec![None; self.parameters.len()],
-        };
-        backward.add(place, grad);
-        for node in self.nodes.iter().rev() {
-            if let Some(grad) = backward.activations[node.output].take() {
-                (node.back)(&mut backward, grad)?;
+    /// Goes back through all nodes, each of which is dropped with all it holds; gives the
+    /// gradients of the parameters by place, and of the first activation, the images.
+    pub(super) fn run(mut self, mut nodes: Vec<Node>) -> Result<(Vec<Gradient>, Option<Buffer>)> {
+        while let Some(node) = nodes.pop() {
+            if let Some(grad) = self.take(node.output) {
+                (node.back)(&mut self, grad)?;
             }
         }
-        let images = backward.activations.swap_remove(0);
-        Ok((backward.parameters, images))
+        let images = self.take(0);
+        Ok((self.parameters, images))
     }
 }
 
@@ -58,12 +67,15 @@ mod tests {
 
     #[test]
     fn gradients_of_one_activation_add_up() {
-        let mut backward = Backward {
-            activations: vec![None],
-            parameters: vec![],
+        let memory = Memory::default();
+        let buffer = |values: [f32; 2]| {
+            let mut buffer = memory.take(2);
+            buffer.copy_from_slice(&values);
+            buffer
         };
-        backward.add(0, vec![1.0, 2.0]);
-        backward.add(0, vec![10.0, 20.0]);
-        assert_eq!(backward.activations[0].as_deref(), Some(&[11.0, 22.0][..]));
+        let mut backward = Backward::new(memory.clone(), 1, 0);
+        backward.add(0, buffer([1.0, 2.0]));
+        backward.add(0, buffer([10.0, 20.0]));
+        assert_eq!(backward.take(0).as_deref(), Some(&[11.0, 22.0][..]));
     }
 }

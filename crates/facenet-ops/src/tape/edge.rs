@@ -8,26 +8,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 
-use super::backward::Gradient;
+use super::backward::{Backward, Gradient};
 use super::{Nhwc, Tape};
 use crate::arithmetic::{Arithmetic, Precision};
-use crate::nhwc::transpose::{to_nchw, to_nhwc};
+use crate::microkernels::buffer::Memory;
+use crate::nhwc::transpose::{to_nchw, write_nhwc};
 use crate::own::element::with_elements;
+
+/// How a pass is run.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// Whether the result can be differentiated; where not, nothing is kept, and layers are fused
+    /// further.
+    pub is_tracked: bool,
+    /// Of the convolutions.
+    pub arithmetic: Arithmetic,
+    /// Where activations live.
+    pub memory: Memory,
+}
 
 /// Runs `f` on the images as NHWC activations; gives its activations, of one pixel, as `[n, c]`.
 ///
-/// The result can be differentiated by the images and by every tensor that `f` gives the tape's
-/// layers, where `is_tracked`; without, nothing is kept, and layers are fused further.
+/// A tracked result can be differentiated, once, by the images and by every tensor that `f` gives
+/// the tape's layers: what the pass has kept is freed on the way back.
 ///
 /// - `images`: `[n, c, h, w]`, `f32`, on the CPU
-/// - `arithmetic`: of the convolutions
 ///
 /// # Errors
 /// For images of another type or place, a result of more than one pixel, and `f`'s own.
 pub fn run(
     images: &Tensor,
-    is_tracked: bool,
-    arithmetic: Arithmetic,
+    setting: &Setting,
     f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>,
 ) -> Result<Tensor> {
     let (n, c, h, w) = images.dims4()?;
@@ -37,19 +48,22 @@ pub fn run(
             images.dtype()
         );
     }
-    if arithmetic.precision == Precision::Bf16 {
+    if setting.arithmetic.precision == Precision::Bf16 {
         bail!("run: expected precision f32, found bf16, which this version does not compute");
     }
+    setting.memory.begin_pass();
     let mut tape = Tape {
-        is_recording: is_tracked,
-        arithmetic,
+        is_recording: setting.is_tracked,
+        arithmetic: setting.arithmetic,
+        memory: setting.memory.clone(),
         is_input_needed: images.track_op(),
         activations: 0,
         parameters: Vec::new(),
         nodes: Vec::new(),
     };
-    let values = with_elements(images, |values| Ok(to_nhwc(values, c, h * w)))?;
-    let input = tape.activation(values, [n, h, w, c]);
+    let input = with_elements(images, |values| {
+        Ok(tape.activation([n, h, w, c], |turned| write_nhwc(values, c, h * w, turned)))
+    })?;
     let output = f(&mut tape, input)?;
     if output.pixels() != 1 {
         bail!(
@@ -58,15 +72,10 @@ pub fn run(
         );
     }
     let shape = Shape::from((n, output.channels()));
-    if !is_tracked {
-        return Tensor::from_vec(values_of(output), shape, &Device::Cpu);
+    if !setting.is_tracked {
+        return Tensor::from_slice(&output.values, shape, &Device::Cpu);
     }
     connect(images, tape, &output, shape)
-}
-
-/// The values, moved where nothing else holds them.
-fn values_of(output: Nhwc) -> Vec<f32> {
-    Arc::try_unwrap(output.values).unwrap_or_else(|shared| shared.as_ref().clone())
 }
 
 /// `[n, c, h, w]`.
@@ -94,9 +103,9 @@ fn connect(images: &Tensor, tape: Tape, output: &Nhwc, shape: Shape) -> Result<T
         scalar = scalar.apply_op2(parameter, link)?;
     }
     let whole = Whole {
-        values: output.values.clone(),
+        values: output.values.to_vec(),
         place: output.place,
-        tape,
+        tape: Mutex::new(Some(tape)),
         left,
         shape,
     };
@@ -140,8 +149,9 @@ impl CustomOp2 for Link {
 
 /// All operations of a tape.
 struct Whole {
-    tape: Tape,
-    values: Arc<Vec<f32>>,
+    /// Until it has gone back.
+    tape: Mutex<Option<Tape>>,
+    values: Vec<f32>,
     place: usize,
     left: Left,
     shape: Shape,
@@ -159,10 +169,7 @@ impl CustomOp2 for Whole {
         _: &CpuStorage,
         _: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok((
-            CpuStorage::F32(self.values.as_ref().clone()),
-            self.shape.clone(),
-        ))
+        Ok((CpuStorage::F32(self.values.clone()), self.shape.clone()))
     }
 
     fn bwd(
@@ -172,8 +179,22 @@ impl CustomOp2 for Whole {
         _: &Tensor,
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let grad = with_elements(grad, |grad| Ok(grad.to_vec()))?;
-        let (parameters, dx) = self.tape.backward(self.place, grad)?;
+        let tape = self
+            .tape
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some(tape) = tape else {
+            bail!("backward: this pass has gone back already; run it forward again")
+        };
+        let mut own = tape.memory.take(grad.elem_count());
+        with_elements(grad, |grad| {
+            own.copy_from_slice(grad);
+            Ok(())
+        })?;
+        let mut backward = Backward::new(tape.memory, tape.activations, tape.parameters.len());
+        backward.add(self.place, own);
+        let (parameters, dx) = backward.run(tape.nodes)?;
         *self.left.lock().unwrap_or_else(PoisonError::into_inner) = parameters;
         let (_, c, h, w) = images.dims4()?;
         let dx =

@@ -2,8 +2,10 @@
 
 use candle_core::{Result, Tensor, bail};
 
+use super::backward::Backward;
 use super::{Act, Filter, Nhwc, Norm, Residual, Tape, statistics, vector};
 use crate::config::ConvConfig;
+use crate::microkernels::buffer::Buffer;
 use crate::microkernels::{Activation, Added, Epilogue};
 use crate::nhwc::norm::{self, Lines};
 use crate::nhwc::plan::ConvShape;
@@ -85,7 +87,6 @@ impl Filter<'_> {
 }
 
 /// A filter's passes, dense or depthwise.
-#[derive(Clone)]
 struct Passes {
     shape: ConvShape,
     weight: Tensor,
@@ -93,24 +94,49 @@ struct Passes {
 }
 
 impl Passes {
-    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>) -> Result<Vec<f32>> {
+    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>, y: &mut [f32]) -> Result<()> {
         with_elements(&self.weight, |weight| {
-            Ok(if self.is_depthwise {
-                depthwise::forward(&self.shape, &x.values, weight)
+            if self.is_depthwise {
+                depthwise::forward(&self.shape, &x.values, weight, y);
             } else {
-                conv::forward(&self.shape, &x.values, weight, epilogue)
-            })
+                conv::forward(&self.shape, &x.values, weight, epilogue, y);
+            }
+            Ok(())
         })
     }
 
-    fn data_gradient(&self, grad: &[f32]) -> Result<Vec<f32>> {
+    /// Adds `factor` times the data gradient to that of activation `place`; depthwise passes know
+    /// factor 1 only.
+    fn add_data_gradient(
+        &self,
+        backward: &mut Backward,
+        place: usize,
+        grad: &[f32],
+        factor: f32,
+    ) -> Result<()> {
+        let mut dx = backward.memory.take(self.shape.n * self.shape.image());
+        if self.is_depthwise {
+            with_elements(&self.weight, |weight| {
+                depthwise::data_gradient(&self.shape, weight, grad, &mut dx);
+                Ok(())
+            })?;
+            backward.add(place, dx);
+            return Ok(());
+        }
+        let (sum, factors) = (backward.take(place), vec![factor; self.shape.c_in]);
+        let mut epilogue = Epilogue::default();
+        if let Some(sum) = &sum {
+            let (values, scale) = (&**sum, factor);
+            epilogue.added = Some(Added { values, scale });
+        } else if factor != 1.0 {
+            epilogue.scale = Some(&factors);
+        }
         with_elements(&self.weight, |weight| {
-            Ok(if self.is_depthwise {
-                depthwise::data_gradient(&self.shape, weight, grad)
-            } else {
-                conv::data_gradient(&self.shape, weight, grad)
-            })
-        })
+            conv::data_gradient(&self.shape, weight, grad, &epilogue, &mut dx);
+            Ok(())
+        })?;
+        backward.set(place, dx);
+        Ok(())
     }
 
     fn weight_gradient(&self, x: &Nhwc, grad: &[f32]) -> Vec<f32> {
@@ -155,7 +181,8 @@ impl Tape {
             let normal = Normal::new(norm, act, c, moments)?;
             return Ok((self.fused(x, &passes, &normal)?, None));
         }
-        let y = passes.forward(x, &Epilogue::default())?;
+        let mut y = self.memory.take(passes.dims().iter().product());
+        passes.forward(x, &Epilogue::default(), &mut y)?;
         let (moments, batch) = if let Some(moments) = given {
             (moments, None)
         } else {
@@ -164,8 +191,9 @@ impl Tape {
             (moments, Some(batch))
         };
         let normal = Normal::new(norm, act, c, &moments)?;
-        let z = norm::normalise(&y, &normal.lines, &normal.activation());
-        let z = self.activation(z, passes.dims());
+        let z = self.activation(passes.dims(), |z| {
+            norm::normalise(&y, &normal.lines, &normal.activation(), z);
+        });
         if self.is_recording {
             self.record_conv_norm(x, &z, (passes, y), (norm, act, normal));
         }
@@ -175,26 +203,27 @@ impl Tape {
     /// Without a gradient to come: the normalisation is the convolution's epilogue.
     fn fused(&mut self, x: &Nhwc, passes: &Passes, normal: &Normal) -> Result<Nhwc> {
         let (shifts, activation) = (normal.lines.shifts(), normal.activation());
-        let z = if passes.is_depthwise {
-            let y = passes.forward(x, &Epilogue::default())?;
-            norm::normalise(&y, &normal.lines, &activation)
-        } else {
-            let epilogue = Epilogue {
-                scale: Some(&normal.lines.scale),
-                bias: Some(&shifts),
-                added: None,
-                activation,
-            };
-            passes.forward(x, &epilogue)?
+        if passes.is_depthwise {
+            let mut y = self.memory.take(passes.dims().iter().product());
+            passes.forward(x, &Epilogue::default(), &mut y)?;
+            return Ok(self.activation(passes.dims(), |z| {
+                norm::normalise(&y, &normal.lines, &activation, z);
+            }));
+        }
+        let epilogue = Epilogue {
+            scale: Some(&normal.lines.scale),
+            bias: Some(&shifts),
+            added: None,
+            activation,
         };
-        Ok(self.activation(z, passes.dims()))
+        self.made(passes.dims(), |z| passes.forward(x, &epilogue, z))
     }
 
     fn record_conv_norm(
         &mut self,
         x: &Nhwc,
         z: &Nhwc,
-        (passes, y): (Passes, Vec<f32>),
+        (passes, y): (Passes, Buffer),
         (norm, act, normal): (&Norm<'_>, Act<'_>, Normal),
     ) {
         let (weight, norm_weight) = (self.parameter(&passes.weight), self.parameter(norm.weight));
@@ -218,9 +247,12 @@ impl Tape {
             if let Some(slopes) = slopes {
                 backward.set_parameter(slopes, made.slopes);
             }
+            drop(y);
             backward.set_parameter(weight, passes.weight_gradient(&x, &grad));
+            let place = x.place;
+            drop(x);
             if is_needed {
-                backward.add(x.place, passes.data_gradient(&grad)?);
+                passes.add_data_gradient(backward, place, &grad, 1.0)?;
             }
             Ok(())
         });
@@ -260,8 +292,7 @@ impl Tape {
                 Activation::Identity
             },
         };
-        let y = passes.forward(branch, &epilogue)?;
-        let y = self.activation(y, x.dims);
+        let y = self.made(x.dims, |y| passes.forward(branch, &epilogue, y))?;
         if self.is_recording {
             self.record_residual((x, branch, &y), passes, end);
         }
@@ -281,11 +312,17 @@ impl Tape {
             if relu {
                 rows::mask(&mut grad, &values);
             }
-            let scaled = rows::scaled(&grad, scale);
+            drop(values);
+            let scaled = |mut sums: Vec<f32>| {
+                rows::scale(&mut sums, scale);
+                sums
+            };
+            backward.set_parameter(bias, scaled(rows::column_sums(&grad, passes.shape.c_out)));
+            backward.set_parameter(weight, scaled(passes.weight_gradient(&branch, &grad)));
+            let place = branch.place;
+            drop(branch);
+            passes.add_data_gradient(backward, place, &grad, scale)?;
             backward.add(x, grad);
-            backward.set_parameter(bias, rows::column_sums(&scaled, passes.shape.c_out));
-            backward.set_parameter(weight, passes.weight_gradient(&branch, &scaled));
-            backward.add(branch.place, passes.data_gradient(&scaled)?);
             Ok(())
         });
     }
@@ -298,13 +335,13 @@ impl Tape {
         if a.dims != b.dims {
             bail!("add: {:?} and {:?} disagree", a.dims, b.dims);
         }
-        let mut sum = a.values.as_ref().clone();
-        rows::add(&mut sum, &b.values);
-        let sum = self.activation(sum, a.dims);
+        let sum = self.activation(a.dims, |sum| rows::sum(&a.values, &b.values, sum));
         if self.is_recording {
             let (a, b) = (a.place, b.place);
             self.record(&sum, move |backward, grad| {
-                backward.add(a, grad.clone());
+                let mut copy = backward.memory.take(grad.len());
+                copy.copy_from_slice(&grad);
+                backward.add(a, copy);
                 backward.add(b, grad);
                 Ok(())
             });
@@ -325,17 +362,21 @@ impl Tape {
             bail!("concat: {:?} and {:?} disagree", first.dims, other.dims);
         }
         let widths: Vec<_> = parts.iter().map(Nhwc::channels).collect();
-        let values: Vec<&[f32]> = parts.iter().map(|part| part.values.as_slice()).collect();
-        let joined = rows::joined(&values, &widths);
-        let joined = self.activation(joined, [n, h, w, widths.iter().sum()]);
+        let whole = widths.iter().sum();
+        let values: Vec<&[f32]> = parts.iter().map(|part| &**part.values).collect();
+        let joined = self.activation([n, h, w, whole], |joined| {
+            rows::join(&values, &widths, joined);
+        });
         if self.is_recording {
             let places: Vec<_> = parts.iter().map(|part| part.place).collect();
             self.record(&joined, move |backward, grad| {
-                let parts = rows::parted(&grad, &widths);
-                places
-                    .iter()
-                    .zip(parts)
-                    .for_each(|(&place, part)| backward.add(place, part));
+                let mut first = 0;
+                for (place, width) in places.into_iter().zip(widths) {
+                    let mut part = backward.memory.take(n * h * w * width);
+                    rows::part(&grad, whole, first, width, &mut part);
+                    backward.add(place, part);
+                    first += width;
+                }
                 Ok(())
             });
         }
@@ -354,12 +395,13 @@ impl Tape {
             padding: (0, 0),
         };
         let shape = ConvShape::new(n, (h, w), (c, c), (kernel, kernel), config)?;
-        let y = pool::max_pool(&shape, &x.values);
-        let y = self.activation(y, [n, shape.out.0, shape.out.1, c]);
+        let dims = [n, shape.out.0, shape.out.1, c];
+        let y = self.activation(dims, |y| pool::max_pool(&shape, &x.values, y));
         if self.is_recording {
             let (x, values) = (x.clone(), y.values.clone());
             self.record(&y, move |backward, grad| {
-                let dx = pool::max_pool_gradient(&shape, &x.values, &values, &grad);
+                let mut dx = backward.memory.take(x.values.len());
+                pool::max_pool_gradient(&shape, &x.values, &values, &grad, &mut dx);
                 backward.add(x.place, dx);
                 Ok(())
             });
@@ -370,11 +412,13 @@ impl Tape {
     /// Mean over the pixels of each channel: `[n, 1, 1, c]`.
     pub fn global_average_pool(&mut self, x: &Nhwc) -> Nhwc {
         let ([n, _, _, c], pixels) = (x.dims, x.pixels());
-        let y = self.activation(pool::mean(&x.values, pixels, c), [n, 1, 1, c]);
+        let y = self.activation([n, 1, 1, c], |y| pool::mean(&x.values, pixels, c, y));
         if self.is_recording {
             let place = x.place;
             self.record(&y, move |backward, grad| {
-                backward.add(place, pool::mean_gradient(&grad, pixels, c));
+                let mut dx = backward.memory.take(grad.len() * pixels);
+                pool::mean_gradient(&grad, pixels, c, &mut dx);
+                backward.add(place, dx);
                 Ok(())
             });
         }

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{
-    Act, Arithmetic, ConvConfig, Filter, Isa, Nhwc, Norm, Residual, Route, Tape, add_channel_bias,
+    Act, ConvConfig, Filter, Isa, Nhwc, Norm, Residual, Route, Setting, Tape, add_channel_bias,
     batch_norm_eval, batch_norm_train, conv2d, depthwise_conv2d, global_average_pool, max_pool2d,
     prelu, relu, residual, run_nhwc, with_isa,
 };
@@ -192,8 +192,15 @@ fn layers(net: &Net, v: &[Var], tape: &mut Tape, x: &Nhwc) -> Result<Nhwc> {
     Ok(tape.global_average_pool(&y))
 }
 
+fn setting(is_tracked: bool) -> Setting {
+    Setting {
+        is_tracked,
+        ..Setting::default()
+    }
+}
+
 fn taped(net: &Net, v: &[Var], is_tracked: bool) -> Result<Tensor> {
-    run_nhwc(&v[0], is_tracked, Arithmetic::default(), |tape, x| {
+    run_nhwc(&v[0], &setting(is_tracked), |tape, x| {
         layers(net, v, tape, &x)
     })
 }
@@ -297,10 +304,30 @@ fn bits_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
-fn a_pass_can_go_back_twice() -> Result<()> {
+fn a_pass_goes_back_once() -> Result<()> {
     let v = variables(&NET, DType::F32)?;
     let y = taped(&NET, &v, true)?;
-    assert!(results(&y, &v)? == results(&y, &v)?);
+    results(&y, &v)?;
+    let message = results(&y, &v)
+        .expect_err("what was kept is gone")
+        .to_string();
+    assert!(message.contains("gone back already"), "{message}");
+    Ok(())
+}
+
+#[test]
+fn a_step_in_used_memory_gives_the_same_bits() -> Result<()> {
+    let (v, setting) = (variables(&NET, DType::F32)?, setting(true));
+    let step = |net: &Net, v: &[Var]| {
+        let y = run_nhwc(&v[0], &setting, |tape, x| layers(net, v, tape, &x))?;
+        results(&y, v)
+    };
+    let first = step(&NET, &v)?;
+    let kept = setting.memory.kept_bytes();
+    let other = Net { n: 2, ..NET };
+    step(&other, &variables(&other, DType::F32)?)?;
+    assert!(first == step(&NET, &v)?);
+    assert!(kept > 0 && setting.memory.kept_bytes() <= 2 * kept);
     Ok(())
 }
 
@@ -308,7 +335,7 @@ fn a_pass_can_go_back_twice() -> Result<()> {
 fn statistics_are_those_of_the_batch() -> Result<()> {
     let v = variables(&NET, DType::F32)?;
     let mut found = None;
-    run_nhwc(&v[0], false, Arithmetic::default(), |tape, x| {
+    run_nhwc(&v[0], &setting(false), |tape, x| {
         let filter = Filter {
             weight: &v[1],
             config: NET.first(),
@@ -359,7 +386,7 @@ fn a_nan_in_one_image_reaches_that_image_only() -> Result<()> {
 #[track_caller]
 fn refused(f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>, expected: &str) {
     let images = Tensor::zeros((1, 3, 4, 4), DType::F32, &Device::Cpu).expect("a tensor");
-    let message = run_nhwc(&images, false, Arithmetic::default(), f)
+    let message = run_nhwc(&images, &setting(false), f)
         .expect_err("this does not fit")
         .to_string();
     assert!(message.contains(expected), "{message:?} lacks {expected:?}");
@@ -413,7 +440,7 @@ fn what_does_not_fit_is_an_error() {
     );
     refused(|tape, _| tape.concat(&[]), "found none");
     let f64s = Tensor::zeros((1, 3, 4, 4), DType::F64, &Device::Cpu).expect("a tensor");
-    let message = run_nhwc(&f64s, false, Arithmetic::default(), |_, x| Ok(x))
+    let message = run_nhwc(&f64s, &setting(false), |_, x| Ok(x))
         .expect_err("f32 only")
         .to_string();
     assert!(
