@@ -275,6 +275,11 @@ impl Bottleneck {
         })
     }
 
+    /// Rows and columns of its matrix: `(dim, c_in)`.
+    pub(crate) fn dims(&self) -> Result<(usize, usize)> {
+        self.weight.dims2()
+    }
+
     /// `[n, c_in]` → `[n, dim]`, not yet of unit length.
     pub(crate) fn forward(
         &self,

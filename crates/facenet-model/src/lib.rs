@@ -7,6 +7,7 @@ mod layers;
 mod loss;
 mod model;
 mod network;
+mod operations;
 mod pass;
 mod random;
 mod saved;
@@ -16,9 +17,10 @@ mod tensors;
 
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
-pub use facenet_ops::Route;
+pub use facenet_ops::{Arithmetic, Isa, Precision, Route};
 pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, triplet_loss};
 pub use model::{LoadReport, Model};
+pub use operations::Operations;
 pub use pass::{DropoutKey, Mode, TrainPass};
 pub use saved::{
     CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config, load_model,

@@ -10,6 +10,7 @@ use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loss::l2_normalise;
 use crate::network::{Network, build};
+use crate::operations::Operations;
 use crate::pass::{Mode, Pass, TrainPass};
 use crate::state::{diagnosis, misfit, stranger};
 use crate::store::{Entry, Origin, Store};
@@ -124,6 +125,14 @@ impl Model {
     /// Which network, and its sizes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// What one image asks of it, in nominal floating-point operations.
+    ///
+    /// # Errors
+    /// candle's own; none for a network that was built.
+    pub fn operations(&self) -> Result<Operations, ModelError> {
+        Ok(self.network.operations(self.config.image_size)?)
     }
 
     /// Where its tensors lie.

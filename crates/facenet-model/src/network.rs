@@ -9,7 +9,11 @@ use candle_nn::VarBuilder;
 use crate::config::{Architecture, ModelConfig};
 use crate::engine::{Composed, Engine, Planned};
 use crate::layers::Bottleneck;
+use crate::operations::{Counter, Operations};
 use crate::pass::Pass;
+
+/// Red, green and blue.
+const IMAGE_CHANNELS: usize = 3;
 
 /// A network from images to rows that are not yet of unit length.
 pub(crate) trait Network: Send + Sync {
@@ -20,6 +24,9 @@ pub(crate) trait Network: Send + Sync {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor>;
+
+    /// What one image of `side` pixels a side asks for.
+    fn operations(&self, side: usize) -> Result<Operations>;
 }
 
 /// A network as layers of any engine, before its bottleneck.
@@ -46,6 +53,12 @@ impl<T: Trunk> Network for T {
             xs.flatten_from(1)?
         };
         self.bottleneck().forward(&features, pass, trace)
+    }
+
+    fn operations(&self, side: usize) -> Result<Operations> {
+        let mut counter = Counter::default();
+        self.trunk(&(IMAGE_CHANNELS, side, side), &mut counter)?;
+        Ok(counter.finish(self.bottleneck().dims()?))
     }
 }
 
