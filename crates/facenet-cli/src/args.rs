@@ -1,5 +1,7 @@
 //! Every flag of every command.
 
+mod bench;
+mod compute;
 mod mine;
 
 use std::path::PathBuf;
@@ -12,7 +14,9 @@ use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
 use facenet_train::{Leftover, MiningMode};
 
-pub use mine::{BenchArgs, BenchCommand, BenchMineArgs, MineArgs, RuleArgs};
+pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
+pub use compute::ComputeArgs;
+pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
@@ -247,6 +251,9 @@ pub struct TrainArgs {
     /// Share of the device's memory that may be used
     #[arg(long, allow_negative_numbers = true, help_heading = "Running")]
     pub gpu_memory_fraction: Option<f64>,
+    /// How the network computes
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Threads that decode images
     #[arg(long, help_heading = "Running")]
     pub loader_threads: Option<usize>,
@@ -318,6 +325,9 @@ pub struct ModelArgs {
     /// cpu or cuda:N
     #[arg(long, default_value = "cpu")]
     pub device: String,
+    /// How the model computes
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Threads that decode images
     #[arg(long, default_value_t = 4)]
     pub loader_threads: usize,
@@ -368,7 +378,7 @@ pub struct EvaluateArgs {
 }
 
 /// What stored embeddings have no use for: these act on a model and its images.
-const OF_A_MODEL: [&str; 12] = [
+const OF_A_MODEL: [&str; 15] = [
     "model",
     "recipe",
     "centre_crop",
@@ -377,6 +387,9 @@ const OF_A_MODEL: [&str; 12] = [
     "allow_recipe_mismatch",
     "batch_size",
     "device",
+    "threads",
+    "precision",
+    "winograd",
     "loader_threads",
     "max_image_side",
     "max_image_mib",

@@ -71,6 +71,8 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given_some!(args => config;
         train_people, exclude_people, pretrained_model, checkpoint_every, lfw_nrof_folds,
     );
+    take_given!(args.compute => config; precision, winograd);
+    take_given_some!(args.compute => config; threads);
     config.max_image_side = args.limits.max_image_side;
     config.max_image_mib = args.limits.max_image_mib;
 }

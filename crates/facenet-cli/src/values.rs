@@ -5,7 +5,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use facenet_train::lfw::Metric;
-use facenet_train::{OptimizerKind, TrainError};
+use facenet_train::model::Precision;
+use facenet_train::{MAX_THREADS, OptimizerKind, TrainError};
 use serde::de::DeserializeOwned;
 
 use crate::args::Folds;
@@ -33,12 +34,47 @@ pub(crate) fn path_text(text: &str) -> Result<String, String> {
     path.map_err(|_| "expected a home folder whose name is UTF-8".to_owned())
 }
 
-/// The name of an optimizer. The library's error names the flag, as clap does already.
+/// The name of an optimizer.
 pub(crate) fn optimizer(text: &str) -> Result<OptimizerKind, String> {
-    text.parse().map_err(|error| match error {
-        TrainError::Config { problem, .. } => problem,
+    text.parse().map_err(|error| problem(&error))
+}
+
+/// The name of a number format.
+pub(crate) fn precision(text: &str) -> Result<Precision, String> {
+    facenet_train::precision(text).map_err(|error| problem(&error))
+}
+
+/// What is wrong; the library's error names the flag, as clap does already.
+fn problem(error: &TrainError) -> String {
+    match error {
+        TrainError::Config { problem, .. } => problem.clone(),
         other => other.to_string(),
-    })
+    }
+}
+
+/// `on` or `off`; also as a configuration is printed, `true` or `false`.
+pub(crate) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" | "true" => Ok(true),
+        "off" | "false" => Ok(false),
+        _ => Err(format!("found {text:?}, expected on or off")),
+    }
+}
+
+/// A number of threads.
+pub(crate) fn threads(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (1..=MAX_THREADS).contains(number))
+        .ok_or_else(|| format!("found {text:?}, expected a whole number from 1 to {MAX_THREADS}"))
+}
+
+/// Seconds: zero or more, an hour at most.
+pub(crate) fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (0.0..=3600.0).contains(number))
+        .ok_or_else(|| format!("found {text:?}, expected a number of seconds from 0 to 3600"))
 }
 
 /// A value by the name that it is stored under, such as `semi-hard`.
@@ -137,6 +173,22 @@ mod tests {
         assert_eq!(optimizer("adam"), Ok(OptimizerKind::Adam));
         let problem = optimizer("SGD").expect_err("not one of ours");
         assert!(problem.starts_with("found \"SGD\", expected one of ADAGRAD"));
+    }
+
+    #[test]
+    fn how_to_compute_is_asked_for_in_words() {
+        assert_eq!(precision("bf16"), Ok(Precision::Bf16));
+        let problem = precision("fp8").expect_err("not one of ours");
+        assert_eq!(problem, "found \"fp8\", expected f32 or bf16");
+        let switches = ["on", "off", "true", "false"].map(|text| switch(text).ok());
+        assert_eq!(switches, [Some(true), Some(false), Some(true), Some(false)]);
+        assert!(switch("ON").is_err() && switch("").is_err());
+        assert_eq!((threads("1"), threads("1024")), (Ok(1), Ok(1024)));
+        for wrong in ["0", "1025", "-1", "x", ""] {
+            assert!(threads(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!((seconds("0"), seconds("2.5")), (Ok(0.0), Ok(2.5)));
+        assert!(seconds("-1").is_err() && seconds("NaN").is_err());
     }
 
     #[test]

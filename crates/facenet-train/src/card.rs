@@ -54,7 +54,7 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 15] = [
+const SHOWN: [&str; 17] = [
     "centre_crop",
     "resize",
     "standardisation",
@@ -65,6 +65,8 @@ const SHOWN: [&str; 15] = [
     "people_per_batch",
     "images_per_person",
     "batch_size",
+    "precision",
+    "winograd",
     "optimizer",
     "learning_rate",
     "weight_decay",

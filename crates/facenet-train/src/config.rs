@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use facenet_dataset::{Augment, DecodeLimits, Recipe, Standardisation};
 use facenet_miner::{MinerConfig, NegativeChoice, Rule};
-use facenet_model::{Architecture, ModelConfig};
+use facenet_model::{Architecture, ModelConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -156,6 +156,14 @@ pub struct TrainConfig {
     pub device: String,
     /// Share of the device's memory that may be used, in `(0, 1]`.
     pub gpu_memory_fraction: f64,
+    /// Threads that compute; `None` takes all that the process has. No result depends on it.
+    pub threads: Option<usize>,
+    /// Number format of the network's activations.
+    #[serde(default, with = "crate::compute::named")]
+    pub precision: Precision,
+    /// Let 3 x 3 convolutions go by Winograd, where that is faster.
+    #[serde(default)]
+    pub winograd: bool,
     /// Threads that decode images.
     pub loader_threads: usize,
     /// Parent of the run's log folder.
@@ -222,6 +230,9 @@ impl TrainConfig {
             seed: 666,
             device: "cpu".to_owned(),
             gpu_memory_fraction: 1.0,
+            threads: None,
+            precision: Precision::F32,
+            winograd: false,
             loader_threads: 4,
             logs_base_dir: PathBuf::from("~/logs/facenet"),
             models_base_dir: PathBuf::from("~/models/facenet"),

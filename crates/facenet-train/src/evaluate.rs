@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use facenet_dataset::{DecodeLimits, Folder, Pictures, Recipe};
 use facenet_lfw::Report;
-use facenet_model::{Mode, Model, load_model};
+use facenet_model::{Arithmetic, Mode, Model, load_model};
 
+use crate::compute::{check_arithmetic, on_threads};
 use crate::device::open_device;
 use crate::embedder::{Rows, embed_pictures};
 use crate::embeddings_file::Stored;
@@ -28,6 +29,10 @@ pub struct ModelSource {
     pub allow_recipe_mismatch: bool,
     /// `cpu` or `cuda:N`.
     pub device: String,
+    /// Threads that compute; `None` takes all that the process has.
+    pub threads: Option<usize>,
+    /// How the model's convolutions are computed.
+    pub arithmetic: Arithmetic,
     /// Threads that decode images.
     pub loader_threads: usize,
     /// Images a forward pass.
@@ -83,13 +88,15 @@ pub fn evaluate(
     protocol: &Protocol,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
-    let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits, observer)?;
-    let (model, recipe) = open(source, observer)?;
-    let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
-    let report = score(&model, &feed, &set, source.batch_size, observer)?;
-    Ok(Evaluation {
-        report,
-        missing: set.missing,
+    on_threads(source.threads, || {
+        let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits, observer)?;
+        let (model, recipe) = open(source, observer)?;
+        let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
+        let report = score(&model, &feed, &set, source.batch_size, observer)?;
+        Ok(Evaluation {
+            report,
+            missing: set.missing,
+        })
     })
 }
 
@@ -150,6 +157,14 @@ pub fn embed(
     images: &[PathBuf],
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
+    on_threads(source.threads, || embed_files(source, images, observer))
+}
+
+fn embed_files(
+    source: &ModelSource,
+    images: &[PathBuf],
+    observer: &mut dyn Observer,
+) -> Result<Embedded, TrainError> {
     let (model, recipe) = open(source, observer)?;
     let (paths, mut skipped) = list(images)?;
     let files = Files {
@@ -196,6 +211,7 @@ fn none_readable(skipped: &Skipped) -> String {
 
 /// Opens the model and settles its recipe.
 fn open(source: &ModelSource, observer: &mut dyn Observer) -> Result<(Model, Recipe), TrainError> {
+    check_arithmetic(source.arithmetic, &source.device)?;
     let device = open_device(&source.device)?;
     let SavedModel { recipe: own, .. } = saved_model(&source.model)?;
     let recipe = match &source.recipe {
@@ -207,7 +223,7 @@ fn open(source: &ModelSource, observer: &mut dyn Observer) -> Result<(Model, Rec
     };
     let (model, _, report) = load_model(&source.model, &device)?;
     warn_of_strays(&source.model, &report, observer);
-    Ok((model, recipe))
+    Ok((model.with_arithmetic(source.arithmetic), recipe))
 }
 
 fn mismatch(own: &Recipe, wanted: &Recipe) -> String {

@@ -1,7 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bench;
 mod card;
 mod checkpoint;
+mod compute;
 mod config;
 mod dense;
 mod device;
@@ -18,6 +20,7 @@ mod keep;
 mod mine_tensor;
 mod observer;
 pub mod optimizer;
+mod peak;
 mod plan;
 mod progress;
 mod record;
@@ -43,6 +46,7 @@ pub use checkpoint::{
     Checkpoint, EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path, checkpoints,
     latest, prune, supersede, sweep,
 };
+pub use compute::{MAX_THREADS, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
 pub use ema::Ema;
@@ -52,6 +56,7 @@ pub use events::{EventWriter, LoggedEvent, read_events};
 pub use mine_tensor::mine_tensor;
 pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
+pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,

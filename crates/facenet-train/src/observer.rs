@@ -91,8 +91,8 @@ pub enum Event<'a> {
     Warning(&'a str),
 }
 
-/// Receives events in order, from one thread.
-pub trait Observer {
+/// Receives events in order, one at a time; the work may run on a thread of its own.
+pub trait Observer: Send {
     /// Takes one event; must not block for long.
     fn event(&mut self, event: &Event<'_>);
 }
@@ -105,7 +105,7 @@ impl Observer for Silent {
     fn event(&mut self, _: &Event<'_>) {}
 }
 
-impl<F: FnMut(&Event<'_>)> Observer for F {
+impl<F: FnMut(&Event<'_>) + Send> Observer for F {
     fn event(&mut self, event: &Event<'_>) {
         self(event);
     }

@@ -9,6 +9,7 @@ use facenet_model::{Model, load_model};
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest};
+use crate::compute::on_threads;
 use crate::config::TrainConfig;
 use crate::device::open_device;
 use crate::ema::Ema;
@@ -61,6 +62,8 @@ pub struct ResumeOverrides {
     pub learning_rate: Option<f64>,
     /// `cpu` or `cuda:N`.
     pub device: Option<String>,
+    /// Threads that compute.
+    pub threads: Option<usize>,
     /// Threads that decode images.
     pub loader_threads: Option<usize>,
     /// Steps between checkpoints.
@@ -104,6 +107,11 @@ pub struct Outcome {
 pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
     let config = &request.config;
     config.validate()?;
+    on_threads(config.threads, || begin(request, observer))
+}
+
+fn begin(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let config = &request.config;
     let device = open_device(&config.device)?;
     note_memory_fraction(config, &device, observer);
     let scoring = ScoringSet::of(config, observer)?;
@@ -135,21 +143,28 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outc
 /// data set has changed.
 pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
     let folder = checkpoint_of(&request.dir)?;
-    let stored: Checkpoint<Progress> = Checkpoint::load(&folder, &Device::Cpu)?;
-    let mut progress = stored.progress;
-    request.overrides.apply(&mut progress.config);
-    let config = progress.config.clone();
+    let mut stored: Checkpoint<Progress> = Checkpoint::load(&folder, &Device::Cpu)?;
+    request.overrides.apply(&mut stored.progress.config);
+    let config = &stored.progress.config;
     config.validate()?;
+    on_threads(config.threads, || go_on(request, &folder, stored, observer))
+}
+
+fn go_on(
+    request: &ResumeRequest,
+    folder: &Path,
+    stored: Checkpoint<Progress>,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
+    let progress = stored.progress;
+    let config = progress.config.clone();
     let device = open_device(&config.device)?;
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
-    check_same_data(
-        &folder,
-        &progress.data_fingerprint,
-        &fingerprint(&*pictures),
-    )?;
+    check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
     let plan = Plan::new(&config, pictures)?;
     let (model, _) = Model::from_tensors(config.model(), stored.model, DType::F32, &device)?;
+    let model = model.with_arithmetic(config.arithmetic());
     model.set_updates(progress.statistics_updates);
     let mut ema = Ema::new(config.moving_average_decay, &model.state())?;
     if let Some(shadow) = &stored.ema {
@@ -162,7 +177,7 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
         parameters.iter().map(|p| (p.name, p.var)),
     )?;
     drop(parameters);
-    let run_dir = run_dir_of(&folder)?;
+    let run_dir = run_dir_of(folder)?;
     let record = Record::reopen(&config, &run_dir, &request.command_line)?;
     let note = format!(
         "going on from {} after step {}",
@@ -210,6 +225,9 @@ impl ResumeOverrides {
         if let Some(device) = &self.device {
             config.device.clone_from(device);
         }
+        if self.threads.is_some() {
+            config.threads = self.threads;
+        }
         if let Some(threads) = self.loader_threads {
             config.loader_threads = threads;
         }
@@ -248,7 +266,8 @@ fn first_model(
     observer: &mut dyn Observer,
 ) -> Result<Model, TrainError> {
     let Some(dir) = &config.pretrained_model else {
-        return Ok(Model::new(config.model(), config.seed, DType::F32, device)?);
+        let model = Model::new(config.model(), config.seed, DType::F32, device)?;
+        return Ok(model.with_arithmetic(config.arithmetic()));
     };
     let (_, saved, report) = load_model(dir, device)?;
     warn_of_strays(dir, &report, observer);
@@ -274,7 +293,7 @@ fn first_model(
     let (model, _) = Model::from_tensors(wanted, tensors, DType::F32, device)?;
     // Its statistics are those of a trained model: they need no recalibration.
     model.set_updates(u64::MAX / 2);
-    Ok(model)
+    Ok(model.with_arithmetic(config.arithmetic()))
 }
 
 /// The checkpoint that `dir` is, or the last one in it.

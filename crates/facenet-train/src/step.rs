@@ -7,7 +7,6 @@ use candle_core::backprop::GradStore;
 use facenet_dataset::{Batch, ImageId};
 use facenet_model::{DropoutKey, Mode, Model, Parameter, TrainPass, triplet_loss};
 
-use crate::config::TrainConfig;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
@@ -45,12 +44,42 @@ pub(crate) fn train_step(
     triplets: &[ImageTriplet],
     rate: f64,
 ) -> Result<Option<Stepped>, TrainError> {
-    let Some(Loaded { images, rows }) = load(model, feed, progress, triplets)? else {
+    let Some(loaded) = load(model, feed, progress, triplets)? else {
         return Ok(None);
     };
-    let embeddings = model.forward(&images, &training_mode(progress))?;
-    let of_triplets = embeddings.index_select(&rows, 0)?;
-    let triplet = triplet_loss(&of_triplets, f64::from(progress.config.margin))?;
+    let manner = Manner {
+        mode: training_mode(progress),
+        margin: progress.config.margin,
+        step: progress.step,
+        rate,
+    };
+    step_on(model, optimizer, &loaded, &manner).map(Some)
+}
+
+/// How a step is made, besides its images.
+#[derive(Debug)]
+pub(crate) struct Manner {
+    pub(crate) mode: Mode,
+    pub(crate) margin: f32,
+    /// Number of the step, for messages.
+    pub(crate) step: u64,
+    pub(crate) rate: f64,
+}
+
+/// Trains once on loaded images: forward, loss, backward, check, update.
+///
+/// # Errors
+/// As [`train_step`].
+pub(crate) fn step_on(
+    model: &Model,
+    optimizer: &mut Optimizer,
+    loaded: &Loaded,
+    manner: &Manner,
+) -> Result<Stepped, TrainError> {
+    let Loaded { images, rows } = loaded;
+    let embeddings = model.forward(images, &manner.mode)?;
+    let of_triplets = embeddings.index_select(rows, 0)?;
+    let triplet = triplet_loss(&of_triplets, f64::from(manner.margin))?;
     let parameters = model.parameters();
     let gradients = triplet.loss.backward()?;
     let updates = updates(&parameters, &gradients);
@@ -58,21 +87,22 @@ pub(crate) fn train_step(
     let made = Stepped {
         loss: scalar(&triplet.loss)? + regularisation,
         images: images.dim(0)?,
-        active_share: active_share(&triplet.d_ap, &triplet.d_an, &progress.config)?,
+        active_share: active_share(&triplet.d_ap, &triplet.d_an, manner.margin)?,
         d_ap: scalar(&triplet.d_ap.mean_all()?)?,
         d_an: scalar(&triplet.d_an.mean_all()?)?,
         gradient_norm: gradient_norm(&updates)?,
     };
-    check_finite(&made, progress.step)?;
-    optimizer.step(&updates, rate)?;
-    Ok(Some(made))
+    check_finite(&made, manner.step)?;
+    optimizer.step(&updates, manner.rate)?;
+    Ok(made)
 }
 
 /// The distinct images of some triplets, and the row of each role: anchor, positive, negative,
 /// anchor, ...
-struct Loaded {
-    images: Tensor,
-    rows: Tensor,
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) images: Tensor,
+    pub(crate) rows: Tensor,
 }
 
 /// Reads the distinct images of the triplets; a triplet with an unreadable image is left out.
@@ -157,9 +187,9 @@ fn updates<'a>(parameters: &'a [Parameter<'a>], gradients: &'a GradStore) -> Vec
     updates
 }
 
-fn active_share(d_ap: &Tensor, d_an: &Tensor, config: &TrainConfig) -> Result<f64, TrainError> {
+fn active_share(d_ap: &Tensor, d_an: &Tensor, margin: f32) -> Result<f64, TrainError> {
     let slack = (d_an - d_ap)?
-        .lt(config.margin)?
+        .lt(margin)?
         .to_dtype(candle_core::DType::F64)?;
     scalar(&slack.mean_all()?)
 }
@@ -211,16 +241,12 @@ mod tests {
 
     #[test]
     fn triplets_within_the_margin_are_active() {
-        let config = TrainConfig {
-            margin: 0.25,
-            ..TrainConfig::demo()
-        };
         let tensor = |values: &[f32; 4]| {
             Tensor::new(values, &candle_core::Device::Cpu).expect("numbers on the CPU")
         };
         // Apart by -0.25, 0, the margin itself, 0.5.
         let (d_ap, d_an) = (tensor(&[0.5; 4]), tensor(&[0.25, 0.5, 0.75, 1.0]));
-        let found = active_share(&d_ap, &d_an, &config).expect("on the CPU");
+        let found = active_share(&d_ap, &d_an, 0.25).expect("on the CPU");
         assert_eq!(found.to_bits(), 0.5f64.to_bits());
     }
 

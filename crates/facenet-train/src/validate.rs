@@ -1,5 +1,6 @@
 //! Checks of a [`TrainConfig`] that need neither files nor a model.
 
+use crate::compute::check_arithmetic;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::source::FIRST_TEST_IDENTITY;
@@ -23,6 +24,7 @@ pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
         rates(config),
         data(config),
     ];
+    check_arithmetic(config.arithmetic(), &config.device)?;
     let failed = groups.into_iter().flatten().find(|(_, holds, _)| !holds);
     failed.map_or(Ok(()), |(flag, _, problem)| {
         Err(TrainError::config(flag, problem))

@@ -1,8 +1,8 @@
-//! Flags of `mine` and `bench`.
+//! Flags of `mine` and `bench mine`.
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use facenet_train::miner::{
     DEFAULT_CUTOFF, DEFAULT_MARGIN, DEFAULT_MAX_TRIPLETS, DEFAULT_NONZERO_LOSS_CUTOFF, MineDevice,
     NegativeChoice, Rule,
@@ -60,21 +60,6 @@ pub struct MineArgs {
     /// How triplets are chosen
     #[command(flatten)]
     pub rule: RuleArgs,
-}
-
-/// Flags of `bench`.
-#[derive(Clone, Debug, Args)]
-pub struct BenchArgs {
-    /// What to time.
-    #[command(subcommand)]
-    pub what: BenchCommand,
-}
-
-/// What can be timed.
-#[derive(Clone, Debug, Subcommand)]
-pub enum BenchCommand {
-    /// Time triplet selection: on drawn unit rows, or on those of a file
-    Mine(BenchMineArgs),
 }
 
 /// Flags of `bench mine`.

@@ -121,6 +121,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         "max-nrof-epochs",
         "learning-rate",
         "device",
+        "threads",
         "loader-threads",
         "checkpoint-every",
     ];
@@ -139,6 +140,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         max_nrof_epochs: args.max_nrof_epochs,
         learning_rate: args.learning_rate,
         device: args.device.clone(),
+        threads: args.compute.threads,
         loader_threads: args.loader_threads,
         checkpoint_every: args.checkpoint_every,
     })
@@ -221,7 +223,7 @@ mod tests {
     #[test]
     fn a_resumed_run_is_given_all_that_may_change() {
         let line = "facenet train --resume R --max-nrof-epochs 3 --device cuda:1 \
-            --loader-threads 5 --checkpoint-every 7 --learning-rate 0.5";
+            --threads 2 --loader-threads 5 --checkpoint-every 7 --learning-rate 0.5";
         let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
         let cli = Cli::try_parse_from(&arguments).expect("a command line that is understood");
         let Command::Train(args) = cli.command else {
@@ -230,11 +232,12 @@ mod tests {
         let expected = ResumeOverrides {
             max_nrof_epochs: Some(3),
             device: Some("cuda:1".to_owned()),
+            threads: Some(2),
             loader_threads: Some(5),
             checkpoint_every: Some(7),
             learning_rate: Some(0.5),
         };
-        let found = overrides(&args, &arguments).expect("these five may change");
+        let found = overrides(&args, &arguments).expect("these six may change");
         assert_eq!(found, expected);
     }
 

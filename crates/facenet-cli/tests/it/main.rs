@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_model;
+mod bench;
 mod data_sets;
 mod demo;
 mod embed;

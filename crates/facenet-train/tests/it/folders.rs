@@ -101,6 +101,8 @@ fn source(model: &Path) -> ModelSource {
         recipe: None,
         allow_recipe_mismatch: false,
         device: "cpu".to_owned(),
+        threads: None,
+        arithmetic: facenet_train::model::Arithmetic::default(),
         loader_threads: 2,
         batch_size: 32,
         limits: DecodeLimits::default(),

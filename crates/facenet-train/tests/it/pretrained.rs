@@ -157,6 +157,8 @@ fn embed_nothing(scratch: &Scratch, dir: &Path) -> (facenet_train::TrainError, V
         recipe: None,
         allow_recipe_mismatch: false,
         device: "cpu".to_owned(),
+        threads: None,
+        arithmetic: facenet_train::model::Arithmetic::default(),
         loader_threads: 1,
         batch_size: 8,
         limits: scratch.config().decode_limits(),

@@ -118,8 +118,14 @@ fn the_same_seed_gives_the_same_bytes_with_one_thread_or_two() {
     assert!(made_with(|_| ()) == one, "a second run");
     assert!(
         made_with(|config| config.loader_threads = 2) == one,
-        "two threads"
+        "two loader threads"
     );
+    for threads in [1, 2] {
+        assert!(
+            made_with(|config| config.threads = Some(threads)) == one,
+            "{threads} threads"
+        );
+    }
     let [_, other, _] = made_with(|config| config.seed += 1);
     assert!(other["model.safetensors"] != one[1]["model.safetensors"]);
 }

@@ -105,6 +105,8 @@ fn unsettled(scratch: &Scratch, config: &TrainConfig, pairs: &PairsSource) -> Re
         recipe: None,
         allow_recipe_mismatch: false,
         device: "cpu".to_owned(),
+        threads: None,
+        arithmetic: facenet_train::model::Arithmetic::default(),
         loader_threads: 1,
         batch_size: 7,
         limits: config.decode_limits(),
