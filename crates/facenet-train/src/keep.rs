@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::card::model_card;
 use crate::checkpoint::Checkpoint;
+use crate::compute::precision_name;
 use crate::engine::{Engine, Last};
 use crate::error::TrainError;
 use crate::evaluate::score;
@@ -214,6 +215,8 @@ impl Engine {
                 "data": progress.data_fingerprint,
                 "rule": progress.config.rule,
                 "margin": shortest(progress.config.margin),
+                "precision": precision_name(progress.config.precision),
+                "winograd": progress.config.winograd,
                 "optimizer": progress.config.optimizer,
                 "learning_rate": progress.config.learning_rate,
                 "seed": progress.config.seed,

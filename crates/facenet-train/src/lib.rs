@@ -31,6 +31,7 @@ mod saved;
 mod schedule;
 mod scoring;
 mod source;
+mod squares;
 mod statistics;
 mod step;
 mod synthetic_folder;

@@ -15,6 +15,7 @@ use candle_core::{DType, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::squares::sum_of_squares;
 pub use kind::OptimizerKind;
 use rule::Rule;
 use slots::Slots;
@@ -133,12 +134,7 @@ impl Optimizer {
         }
         let mut sum = 0.0;
         for update in updates.iter().filter(|update| update.decays) {
-            let squares = update
-                .var
-                .as_detached_tensor()
-                .to_dtype(DType::F64)?
-                .sqr()?;
-            sum += squares.sum_all()?.to_scalar::<f64>()?;
+            sum += sum_of_squares(&update.var.as_detached_tensor())?;
         }
         Ok(self.config.weight_decay / 2.0 * sum)
     }

@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::optimizer::{Optimizer, Update};
 use crate::progress::{ImageTriplet, Progress};
+use crate::squares::sum_of_squares;
 
 /// What a step was.
 #[derive(Clone, Copy, Debug)]
@@ -195,9 +196,7 @@ fn active_share(d_ap: &Tensor, d_an: &Tensor, margin: f32) -> Result<f64, TrainE
 }
 
 fn gradient_norm(updates: &[Update<'_>]) -> Result<f64, TrainError> {
-    let squares = updates
-        .iter()
-        .map(|update| scalar(&update.grad.sqr()?.sum_all()?));
+    let squares = updates.iter().map(|update| sum_of_squares(update.grad));
     Ok(squares.sum::<Result<f64, TrainError>>()?.sqrt())
 }
 

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_model;
 mod bench;
+mod computing;
 mod data_sets;
 mod demo;
 mod embed;

@@ -1,0 +1,95 @@
+//! `--threads`, `--precision` and `--winograd`.
+
+use serde_json::{Value, json};
+
+use crate::support::{Files, Scratch, USAGE, check_train, files_below, tiny};
+
+/// Trains with `flags`; gives the model's files and the log's lines of the configuration.
+#[track_caller]
+fn trained(scratch: &Scratch, flags: &str) -> (Files, String) {
+    let line = tiny(&format!("--data-dir faces {flags}"));
+    let outcome = scratch.run(&format!("train --json {line}")).done().json();
+    let path = |key: &str| outcome[key].as_str().expect("a path").to_owned();
+    let files = files_below(&scratch.path(&path("model_dir")));
+    (
+        files,
+        scratch.read(&format!("{}/arguments.txt", path("log_dir"))),
+    )
+}
+
+#[test]
+fn a_model_does_not_depend_on_threads_and_says_how_it_was_computed() {
+    let scratch = Scratch::with_faces();
+    let (model, _) = trained(&scratch, "");
+    let config: Value = serde_json::from_slice(&model["config.json"]).expect("JSON");
+    let training = &config["training"];
+    assert_eq!(
+        (&training["precision"], &training["winograd"]),
+        (&json!("f32"), &json!(false))
+    );
+    for threads in [1, 2] {
+        let flags = format!("--threads {threads} --precision f32 --winograd off");
+        let (again, arguments) = trained(&scratch, &flags);
+        assert!(again == model, "{threads} threads");
+        for line in [format!("threads: {threads}"), "precision: f32".to_owned()] {
+            assert!(
+                arguments.lines().any(|found| found == line),
+                "{line}: {arguments}"
+            );
+        }
+    }
+}
+
+#[test]
+fn embeddings_do_not_depend_on_threads() {
+    let scratch = Scratch::with_run();
+    let rows = |flags: &str| {
+        let line = format!("embed faces --model run/model --output rows.csv {flags}");
+        scratch.run(&line).done();
+        scratch.read("rows.csv")
+    };
+    let whole = rows("");
+    assert!(rows("--threads 1") == whole && rows("--threads 2 --winograd on") == whole);
+}
+
+#[test]
+fn a_run_goes_on_with_other_threads_and_no_other_arithmetic() {
+    let scratch = Scratch::with_run();
+    for flag in ["--precision f32", "--winograd off"] {
+        let name = flag.split(' ').next().expect("a flag");
+        let line = format!("train --resume run {flag}");
+        scratch.refuses(
+            &line,
+            USAGE,
+            &[name, "keeps its configuration", "--threads"],
+        );
+    }
+}
+
+#[test]
+fn numbers_of_threads_and_arithmetic_that_there_are_not_are_usage() {
+    let scratch = Scratch::with_run();
+    let embed = "embed faces --model run/model --output x.csv";
+    let evaluate = "evaluate --model run/model --lfw-dir faces";
+    for flag in [
+        "--threads 0",
+        "--threads 1025",
+        "--threads two",
+        "--precision f64",
+        "--winograd 1",
+    ] {
+        for line in [embed, evaluate, "train --data-dir faces"] {
+            let run = scratch.run(&format!("{line} {flag}"));
+            assert_eq!(run.code, USAGE, "{line} {flag}: {run:#?}");
+        }
+    }
+    let parts = ["--precision: found bf16 with --device cuda:0, expected f32"];
+    let flags = "--precision bf16 --device cuda:0";
+    scratch.refuses(&format!("{embed} {flags}"), USAGE, &parts);
+    check_train(
+        &scratch,
+        &format!("--data-dir faces {flags}"),
+        USAGE,
+        &parts,
+    );
+}
