@@ -1,6 +1,7 @@
 //! How a tape's convolutions are computed.
 
-/// Number format and algorithm of a tape's convolutions.
+/// Number format and algorithm of a tape's convolutions. So far only the default is computed:
+/// anything else is refused, never computed otherwise than asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
     /// What activations and packed weights are kept in.

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use candle_core::{Result, Tensor, bail};
 
-use crate::arithmetic::Arithmetic;
 use crate::config::ConvConfig;
 use crate::microkernels::buffer::{Buffer, Memory};
 use crate::norm::BatchStatistics;
@@ -110,7 +109,6 @@ struct Node {
 /// A forward pass, recorded where gradients are asked for.
 pub struct Tape {
     is_recording: bool,
-    arithmetic: Arithmetic,
     memory: Memory,
     /// Whether the images' gradient is asked for.
     is_input_needed: bool,
@@ -123,7 +121,6 @@ impl std::fmt::Debug for Tape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tape")
             .field("is_recording", &self.is_recording)
-            .field("arithmetic", &self.arithmetic)
             .field("nodes", &self.nodes.len())
             .finish_non_exhaustive()
     }

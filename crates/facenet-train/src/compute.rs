@@ -65,20 +65,27 @@ pub fn precision_name(precision: Precision) -> &'static str {
     }
 }
 
-/// Refuses arithmetic that the device does not have.
+/// Refuses arithmetic that the device does not have, or that this version does not compute.
 ///
 /// - `device`: as `--device`
 ///
 /// # Errors
-/// [`TrainError::Config`] for bf16 elsewhere than on the CPU.
+/// [`TrainError::Config`] for bf16 and for Winograd.
 pub(crate) fn check_arithmetic(arithmetic: Arithmetic, device: &str) -> Result<(), TrainError> {
-    if arithmetic.precision == Precision::F32 || device.starts_with("cpu") {
-        return Ok(());
+    let refused = |flag, problem| Err(TrainError::config(flag, problem));
+    if arithmetic.precision == Precision::Bf16 {
+        let place = if device.starts_with("cpu") {
+            ", which this version does not compute, expected f32; drop it".to_owned()
+        } else {
+            format!(" with --device {device}, expected f32 there; drop one of the two")
+        };
+        return refused("--precision", format!("found bf16{place}"));
     }
-    Err(TrainError::config(
-        "--precision",
-        format!("found bf16 with --device {device}, expected f32 there; drop one of the two"),
-    ))
+    if arithmetic.is_winograd {
+        let problem = "found on, which this version does not compute, expected off; drop it";
+        return refused("--winograd", problem.to_owned());
+    }
+    Ok(())
 }
 
 impl TrainConfig {
@@ -141,19 +148,22 @@ mod tests {
     }
 
     #[test]
-    fn bf16_is_for_the_cpu() {
-        let arithmetic = Arithmetic {
-            precision: Precision::Bf16,
-            is_winograd: false,
+    fn arithmetic_that_is_not_computed_is_refused() {
+        for device in ["cpu", "cuda:0"] {
+            check_arithmetic(Arithmetic::default(), device).expect("f32 is everywhere");
+        }
+        let refused = |precision, is_winograd, device, expected| {
+            let arithmetic = Arithmetic {
+                precision,
+                is_winograd,
+            };
+            let error = check_arithmetic(arithmetic, device).expect_err("not there");
+            assert!(error.to_string().starts_with(expected), "{error}");
         };
-        check_arithmetic(arithmetic, "cpu").expect("it is there");
-        check_arithmetic(Arithmetic::default(), "cuda:0").expect("f32 is everywhere");
-        let error = check_arithmetic(arithmetic, "cuda:0").expect_err("not there");
-        assert!(
-            error
-                .to_string()
-                .starts_with("--precision: found bf16 with --device cuda:0")
-        );
+        let bf16 = |place, expected| refused(Precision::Bf16, false, place, expected);
+        bf16("cpu", "--precision: found bf16, which");
+        bf16("cuda:0", "--precision: found bf16 with --device cuda:0");
+        refused(Precision::F32, true, "cpu", "--winograd: found on");
     }
 
     #[test]

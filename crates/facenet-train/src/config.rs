@@ -158,10 +158,10 @@ pub struct TrainConfig {
     pub gpu_memory_fraction: f64,
     /// Threads that compute; `None` takes all that the process has. No result depends on it.
     pub threads: Option<usize>,
-    /// Number format of the network's activations.
+    /// Number format of the network's activations; bf16 is refused as yet.
     #[serde(default, with = "crate::compute::named")]
     pub precision: Precision,
-    /// Let 3 x 3 convolutions go by Winograd, where that is faster.
+    /// Let 3 x 3 convolutions go by Winograd, where that is faster; refused as yet.
     #[serde(default)]
     pub winograd: bool,
     /// Threads that decode images.

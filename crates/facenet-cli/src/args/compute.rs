@@ -11,23 +11,20 @@ pub struct ComputeArgs {
     /// Threads that compute; no result depends on it [as many as the machine has]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub threads: Option<usize>,
-    /// Number format of activations, on the CPU: f32, or bf16 with sums in f32 [f32]
+    /// Number format of activations [f32]; bf16 is not computed yet, and refused
     #[arg(long, value_name = "f32|bf16", value_parser = precision, help_heading = "Running")]
     pub precision: Option<Precision>,
-    /// Let 3 x 3 convolutions in f32 go by Winograd where that is faster: on or off
-    /// [on where a model is used, off in training]
+    /// Let 3 x 3 convolutions go by Winograd [off]; on is not computed yet, and refused
     #[arg(long, value_name = "on|off", value_parser = switch, help_heading = "Running")]
     pub winograd: Option<bool>,
 }
 
 impl ComputeArgs {
     /// The arithmetic that was asked for.
-    ///
-    /// - `is_winograd`: without `--winograd`
-    pub(crate) fn arithmetic(self, is_winograd: bool) -> Arithmetic {
+    pub(crate) fn arithmetic(self) -> Arithmetic {
         Arithmetic {
             precision: self.precision.unwrap_or_default(),
-            is_winograd: self.winograd.unwrap_or(is_winograd),
+            is_winograd: self.winograd.unwrap_or_default(),
         }
     }
 }
@@ -37,15 +34,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_the_commands_own() {
-        let none = ComputeArgs::default();
-        assert!(none.arithmetic(true).is_winograd && !none.arithmetic(false).is_winograd);
+    fn what_is_not_given_is_f32_without_winograd() {
+        assert_eq!(ComputeArgs::default().arithmetic(), Arithmetic::default());
         let given = ComputeArgs {
-            winograd: Some(false),
+            winograd: Some(true),
             precision: Some(Precision::Bf16),
-            ..none
+            threads: None,
         };
-        assert!(!given.arithmetic(true).is_winograd);
-        assert_eq!(given.arithmetic(true).precision, Precision::Bf16);
+        assert!(given.arithmetic().is_winograd);
+        assert_eq!(given.arithmetic().precision, Precision::Bf16);
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn model_source(model: PathBuf, args: &ModelArgs) -> Result<ModelSour
         allow_recipe_mismatch: args.allow_recipe_mismatch,
         device: args.device.clone(),
         threads: args.compute.threads,
-        arithmetic: args.compute.arithmetic(true),
+        arithmetic: args.compute.arithmetic(),
         loader_threads: args.loader_threads,
         batch_size: args.batch_size,
         limits: limits(args.limits),

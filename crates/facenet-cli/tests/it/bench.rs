@@ -57,7 +57,7 @@ fn a_pass_and_a_step_are_timed_with_their_operations() {
     check_operations(&forward, FORWARD);
     assert_eq!(
         (&forward["winograd"], &forward["threads"]),
-        (&true.into(), &1.into())
+        (&false.into(), &1.into())
     );
     assert_eq!(forward["optimizer"], Value::Null);
     let step = check(

@@ -49,7 +49,7 @@ fn embeddings_do_not_depend_on_threads() {
         scratch.read("rows.csv")
     };
     let whole = rows("");
-    assert!(rows("--threads 1") == whole && rows("--threads 2 --winograd on") == whole);
+    assert!(rows("--threads 1") == whole && rows("--threads 2 --winograd off") == whole);
 }
 
 #[test]
@@ -82,6 +82,23 @@ fn numbers_of_threads_and_arithmetic_that_there_are_not_are_usage() {
             let run = scratch.run(&format!("{line} {flag}"));
             assert_eq!(run.code, USAGE, "{line} {flag}: {run:#?}");
         }
+    }
+    for (flag, part) in [
+        (
+            "--precision bf16",
+            "--precision: found bf16, which this version",
+        ),
+        ("--winograd on", "--winograd: found on, which this version"),
+    ] {
+        for line in [embed, evaluate, "bench forward", "bench train"] {
+            scratch.refuses(&format!("{line} {flag}"), USAGE, &[part]);
+        }
+        check_train(
+            &scratch,
+            &format!("--data-dir faces {flag}"),
+            USAGE,
+            &[part],
+        );
     }
     let parts = ["--precision: found bf16 with --device cuda:0, expected f32"];
     let flags = "--precision bf16 --device cuda:0";

@@ -10,7 +10,7 @@ use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, T
 
 use super::backward::{Backward, Gradient};
 use super::{Nhwc, Tape};
-use crate::arithmetic::{Arithmetic, Precision};
+use crate::arithmetic::Arithmetic;
 use crate::microkernels::buffer::Memory;
 use crate::nhwc::transpose::{to_nchw, write_nhwc};
 use crate::own::element::with_elements;
@@ -21,7 +21,7 @@ pub struct Setting {
     /// Whether the result can be differentiated; where not, nothing is kept, and layers are fused
     /// further.
     pub is_tracked: bool,
-    /// Of the convolutions.
+    /// Of the convolutions; so far only the default is computed.
     pub arithmetic: Arithmetic,
     /// Where activations live.
     pub memory: Memory,
@@ -35,7 +35,7 @@ pub struct Setting {
 /// - `images`: `[n, c, h, w]`, `f32`, on the CPU
 ///
 /// # Errors
-/// For images of another type or place, a result of more than one pixel, and `f`'s own.
+/// For arithmetic other than the default, images of another type or place, a result of more than one pixel, and `f`'s own.
 pub fn run(
     images: &Tensor,
     setting: &Setting,
@@ -48,13 +48,15 @@ pub fn run(
             images.dtype()
         );
     }
-    if setting.arithmetic.precision == Precision::Bf16 {
-        bail!("run: expected precision f32, found bf16, which this version does not compute");
+    if setting.arithmetic != Arithmetic::default() {
+        bail!(
+            "run: expected f32 without Winograd, found {:?}, which this version does not compute",
+            setting.arithmetic
+        );
     }
     setting.memory.begin_pass();
     let mut tape = Tape {
         is_recording: setting.is_tracked,
-        arithmetic: setting.arithmetic,
         memory: setting.memory.clone(),
         is_input_needed: images.track_op(),
         activations: 0,

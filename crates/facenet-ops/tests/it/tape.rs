@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{
-    Act, ConvConfig, Filter, Isa, Nhwc, Norm, Residual, Route, Setting, Tape, add_channel_bias,
-    batch_norm_eval, batch_norm_train, conv2d, depthwise_conv2d, global_average_pool, max_pool2d,
-    prelu, relu, residual, run_nhwc, with_isa,
+    Act, Arithmetic, ConvConfig, Filter, Isa, Nhwc, Norm, Precision, Residual, Route, Setting,
+    Tape, add_channel_bias, batch_norm_eval, batch_norm_train, conv2d, depthwise_conv2d,
+    global_average_pool, max_pool2d, prelu, relu, residual, run_nhwc, with_isa,
 };
 use proptest::prelude::*;
 
@@ -439,6 +439,25 @@ fn what_does_not_fit_is_an_error() {
         "disagree",
     );
     refused(|tape, _| tape.concat(&[]), "found none");
+    for arithmetic in [
+        Arithmetic {
+            precision: Precision::Bf16,
+            ..Arithmetic::default()
+        },
+        Arithmetic {
+            is_winograd: true,
+            ..Arithmetic::default()
+        },
+    ] {
+        let setting = Setting {
+            arithmetic,
+            ..setting(false)
+        };
+        let message = run_nhwc(&zeros(&[1, 3, 4, 4]), &setting, |_, x| Ok(x))
+            .expect_err("not computed")
+            .to_string();
+        assert!(message.contains("does not compute"), "{message}");
+    }
     let f64s = Tensor::zeros((1, 3, 4, 4), DType::F64, &Device::Cpu).expect("a tensor");
     let message = run_nhwc(&f64s, &setting(false), |_, x| Ok(x))
         .expect_err("f32 only")

@@ -61,7 +61,7 @@ struct Measured {
 }
 
 pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args, false);
+    let config = config(args);
     let measured = on_threads(config.threads, || {
         let mut bench = StepBench::new(&config)?;
         let operations = bench.operations()?;
@@ -78,7 +78,7 @@ pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure>
 }
 
 pub(crate) fn forward(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args, true);
+    let config = config(args);
     let measured = on_threads(config.threads, || {
         let bench = ForwardBench::new(&config)?;
         computed(args, bench.operations()?, || bench.embed())
@@ -95,7 +95,7 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
         loader_threads: threads,
         random_crop: true,
         random_flip: true,
-        ..config(args, false)
+        ..config(args)
     };
     let bench = LoadBench::new(&config)?;
     let (images, timing) = clocked(args, || bench.load())?;
@@ -113,8 +113,8 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
 }
 
 /// The configuration of a run with these settings.
-fn config(args: &BenchWorkArgs, is_winograd: bool) -> TrainConfig {
-    let arithmetic = args.compute.arithmetic(is_winograd);
+fn config(args: &BenchWorkArgs) -> TrainConfig {
+    let arithmetic = args.compute.arithmetic();
     TrainConfig {
         model_def: args.model_def,
         image_size: args.image_size,
