@@ -11,10 +11,10 @@ pub struct ComputeArgs {
     /// Threads that compute; no result depends on it [as many as the machine has]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub threads: Option<usize>,
-    /// Number format of activations [f32]; bf16 is not computed yet, and refused
+    /// Number format of activations: f32, the default; bf16 is not computed yet, and refused
     #[arg(long, value_name = "f32|bf16", value_parser = precision, help_heading = "Running")]
     pub precision: Option<Precision>,
-    /// Let 3 x 3 convolutions go by Winograd [off]; on is not computed yet, and refused
+    /// Let 3 x 3 convolutions go by Winograd: off, the default; on is not computed yet, and refused
     #[arg(long, value_name = "on|off", value_parser = switch, help_heading = "Running")]
     pub winograd: Option<bool>,
 }
