@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_ops::{Arithmetic, Memory, Route, Setting};
+use facenet_ops::{Arithmetic, KeptWeights, Memory, Route, Setting};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -152,6 +152,17 @@ impl Model {
         self.run(images, &self.pass(&Mode::Eval, false), &mut |_, _| {})
     }
 
+    /// [`Model::embed`] for many batches: the first packs the weights into `weights`, for all
+    /// that follow. Where the model's tensors change, begin with new ones.
+    ///
+    /// # Errors
+    /// As [`Model::embed`].
+    pub fn embed_with(&self, images: &Tensor, weights: &KeptWeights) -> Result<Tensor, ModelError> {
+        let mut pass = self.pass(&Mode::Eval, false);
+        pass.setting.kept_weights = Some(weights.clone());
+        self.run(images, &pass, &mut |_, _| {})
+    }
+
     /// Embeds images so that the result can be differentiated.
     ///
     /// In training, the statistics are those of the batch, and a pass that updates the running
@@ -251,6 +262,7 @@ impl Model {
                 is_tracked,
                 arithmetic: self.arithmetic,
                 memory: self.memory.clone(),
+                kept_weights: None,
             },
             is_traced: false,
             bn_momentum: self.config.bn_momentum,

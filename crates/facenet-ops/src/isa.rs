@@ -7,7 +7,7 @@ use candle_core::{Result, bail};
 use crate::microkernels::peak;
 
 /// An instruction set that the `f32` convolution kernels are written for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// AVX-512F: tiles of 12 pixels by 32 channels.
     Avx512,

@@ -18,6 +18,7 @@ pub use config::ConvConfig;
 pub use isa::{Isa, with_isa};
 pub use microkernels::buffer::Memory;
 pub use nhwc::conv::NhwcConv;
+pub use nhwc::kept::KeptWeights;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;

@@ -7,6 +7,7 @@
 pub(crate) mod axis;
 pub(crate) mod conv;
 pub(crate) mod depthwise;
+pub(crate) mod kept;
 pub(crate) mod norm;
 pub(crate) mod panels;
 pub(crate) mod plan;

@@ -13,6 +13,7 @@ use candle_core::{Result, Tensor, bail};
 
 use crate::config::ConvConfig;
 use crate::microkernels::buffer::{Buffer, Memory};
+use crate::nhwc::kept::KeptWeights;
 use crate::norm::BatchStatistics;
 use backward::Backward;
 
@@ -110,6 +111,7 @@ struct Node {
 pub struct Tape {
     is_recording: bool,
     memory: Memory,
+    kept: Option<KeptWeights>,
     /// Whether the images' gradient is asked for.
     is_input_needed: bool,
     activations: usize,

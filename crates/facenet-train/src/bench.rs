@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
 use facenet_dataset::{Folder, ImageId};
-use facenet_model::{Mode, Model, TrainPass};
+use facenet_model::{KeptWeights, Mode, Model, TrainPass};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
@@ -88,11 +88,13 @@ impl StepBench {
     }
 }
 
-/// Embedding one batch of random images in eval mode.
+/// Embedding one batch of random images in eval mode, again and again: the first call packs the
+/// weights.
 #[derive(Debug)]
 pub struct ForwardBench {
     model: Model,
     images: Tensor,
+    weights: KeptWeights,
 }
 
 impl ForwardBench {
@@ -106,7 +108,11 @@ impl ForwardBench {
         let model = network(config)?;
         let images = drawn(config.batch_size, config, &model)?;
         model.recalibrate(&[drawn(SETTLING, config, &model)?])?;
-        Ok(Self { model, images })
+        Ok(Self {
+            model,
+            images,
+            weights: KeptWeights::default(),
+        })
     }
 
     /// Embeds the batch: `[batch_size, embedding_size]`.
@@ -114,7 +120,7 @@ impl ForwardBench {
     /// # Errors
     /// [`TrainError::Model`] where the arithmetic is not to be had.
     pub fn embed(&self) -> Result<Tensor, TrainError> {
-        Ok(self.model.embed(&self.images)?)
+        Ok(self.model.embed_with(&self.images, &self.weights)?)
     }
 
     /// Nominal operations of an image.

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use facenet_dataset::{Batch, ImageId};
-use facenet_model::{Mode, Model, TrainPass};
+use facenet_model::{KeptWeights, Mode, Model, TrainPass};
 
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass};
@@ -33,11 +33,12 @@ pub(crate) fn embed_pictures(
         dim: model.config().embedding_size,
         ..Rows::default()
     };
+    let weights = KeptWeights::default();
     for batch in feed.batches(pass) {
         let batch = batch?;
         let images = to_tensor(&batch, model)?;
         let embeddings = match mode {
-            Mode::Eval => model.embed(&images)?,
+            Mode::Eval => model.embed_with(&images, &weights)?,
             Mode::Train(_) => model.forward(&images, mode)?.detach(),
         };
         rows.values

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor};
 use facenet_model::{
-    Architecture, DropoutKey, Mode, Model, ModelConfig, Parameter, Route, TrainPass, triplet_loss,
+    Architecture, DropoutKey, KeptWeights, Mode, Model, ModelConfig, Parameter, Route, TrainPass,
+    triplet_loss,
 };
 
 use crate::case::values;
@@ -118,6 +119,22 @@ fn untrained_weights_are_a_function_of_the_seed() {
     assert!(all("conv1.bn.weight", 1.0) && all("conv1.bn.bias", 0.0));
     assert!(all("conv1.bn.running_mean", 0.0) && all("conv1.bn.running_var", 1.0));
     assert!(all("conv1.prelu.weight", 0.25));
+}
+
+#[test]
+fn kept_weights_give_the_same_bits_and_new_ones_see_what_changed() {
+    let (model, images) = (small(1), pictures(2, 1));
+    let kept = KeptWeights::default();
+    let with = |kept: &KeptWeights| values(&model.embed_with(&images, kept).expect("fits"));
+    let first = with(&kept);
+    assert_eq!(first, values(&model.embed(&images).expect("fits")));
+    assert_eq!(first, with(&kept));
+    let parameters = model.parameters();
+    let weight = parameters.iter().find(|p| p.name == "conv1.conv.weight");
+    let var = weight.expect("the first layer's").var;
+    let others = Tensor::ones(var.shape(), DType::F32, &Device::Cpu).expect("as large");
+    var.set(&others).expect("of its shape");
+    assert_ne!(first, with(&KeptWeights::default()));
 }
 
 #[test]

@@ -256,11 +256,20 @@ fn unpacked(shape: &ConvShape, sums: &[f32], width: usize) -> Vec<f32> {
     let blocks = dw.par_chunks_mut(CHANNELS * rows).enumerate();
     blocks.for_each(|(block, dw)| {
         let first = block * CHANNELS;
-        for part in sums.chunks_exact(size) {
-            for (row, sums) in part.chunks_exact(width).enumerate() {
-                let place = row % c_in * taps + row / c_in;
-                let to = dw[place..].iter_mut().step_by(rows);
-                to.zip(&sums[first..]).for_each(|(to, sum)| *to += sum);
+        for step in (0..rows).step_by(CHANNELS) {
+            // By the order of `dw`, so that its lines are written as wholes.
+            let row = |i: usize| (step + i) % taps * c_in + (step + i) / taps;
+            let mut block = [[0.0; CHANNELS]; CHANNELS];
+            let block = &mut block[..CHANNELS.min(rows - step)];
+            for part in sums.chunks_exact(size) {
+                for (i, to) in block.iter_mut().enumerate() {
+                    let from = &part[row(i) * width + first..];
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
+                }
+            }
+            for (o, dw) in dw.chunks_exact_mut(rows).enumerate() {
+                let to = dw[step..].iter_mut().zip(&*block);
+                to.for_each(|(to, row)| *to = row[o]);
             }
         }
     });

@@ -18,8 +18,19 @@ pub(crate) fn forward(
     y: &mut [f32],
 ) {
     let panels = Panels::forward(shape, weight, Isa::current());
-    implicit::run(&Plan::forward(shape), shape.n, x, &panels, epilogue, y);
+    forward_packed(shape, x, &panels, epilogue, y);
     panels.give_back();
+}
+
+/// [`forward`] with its weights packed.
+pub(crate) fn forward_packed(
+    shape: &ConvShape,
+    x: &[f32],
+    panels: &Panels,
+    epilogue: &Epilogue<'_>,
+    y: &mut [f32],
+) {
+    implicit::run(&Plan::forward(shape), shape.n, x, panels, epilogue, y);
 }
 
 /// Writes the input's gradient, `[n, h, w, c_in]`, of the output's, with an epilogue.

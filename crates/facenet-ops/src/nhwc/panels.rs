@@ -26,13 +26,15 @@ impl Panels {
         let rows = taps * c_in;
         Self::packed(shape.c_out, rows, isa, |first, width, panel| {
             let lanes = width.min(shape.c_out - first);
-            for c in 0..c_in {
-                for tap in 0..taps {
-                    let row = &mut panel[(tap * c_in + c) * width..][..width];
-                    let column = weight[first * rows + c * taps + tap..].iter().step_by(rows);
-                    fill(row, column, lanes);
+            let weight = &weight[first * rows..][..lanes * rows];
+            for_blocks(rows, width, |row, lane| {
+                let block = Block::read(weight, (rows, lanes), (row, lane));
+                let n = BLOCK.min(width - lane);
+                for (i, row) in (row..rows.min(row + BLOCK)).enumerate() {
+                    let step = row % taps * c_in + row / taps;
+                    block.write_column(i, &mut panel[step * width + lane..][..n]);
                 }
-            }
+            });
         })
     }
 
@@ -78,6 +80,42 @@ impl Panels {
     /// Gives the memory back for the next packing.
     pub(crate) fn give_back(self) {
         self.values.give_back();
+    }
+}
+
+/// Rows and columns that are turned about together: a cache line of either.
+pub(crate) const BLOCK: usize = 16;
+
+/// Calls `f` with the first row and the first column of each block.
+pub(crate) fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, usize)) {
+    for row in (0..rows).step_by(BLOCK) {
+        for column in (0..columns).step_by(BLOCK) {
+            f(row, column);
+        }
+    }
+}
+
+/// A corner of a matrix, to be written column by column.
+pub(crate) struct Block([[f32; BLOCK]; BLOCK]);
+
+impl Block {
+    /// Of lanes of `len` values, `lanes` of them, from value `at.0` of lane `at.1` on; zeros
+    /// beyond.
+    pub(crate) fn read(lanes: &[f32], (len, n): (usize, usize), at: (usize, usize)) -> Self {
+        let mut block = [[0.0; BLOCK]; BLOCK];
+        let values = at.0..len.min(at.0 + BLOCK);
+        for (to, lane) in block.iter_mut().zip(at.1..n) {
+            let from = &lanes[lane * len..][values.clone()];
+            to[..from.len()].copy_from_slice(from);
+        }
+        Self(block)
+    }
+
+    /// Value `i` of each lane.
+    pub(crate) fn write_column(&self, i: usize, to: &mut [f32]) {
+        to.iter_mut()
+            .zip(&self.0)
+            .for_each(|(to, lane)| *to = lane[i]);
     }
 }
 

@@ -12,6 +12,7 @@ use super::backward::{Backward, Gradient};
 use super::{Nhwc, Tape};
 use crate::arithmetic::Arithmetic;
 use crate::microkernels::buffer::Memory;
+use crate::nhwc::kept::KeptWeights;
 use crate::nhwc::transpose::{to_nchw, write_nhwc};
 use crate::own::element::with_elements;
 
@@ -25,6 +26,9 @@ pub struct Setting {
     pub arithmetic: Arithmetic,
     /// Where activations live.
     pub memory: Memory,
+    /// Weights packed by passes before, where they have not changed since; `None` packs them
+    /// each time.
+    pub kept_weights: Option<KeptWeights>,
 }
 
 /// Runs `f` on the images as NHWC activations; gives its activations, of one pixel, as `[n, c]`.
@@ -58,6 +62,7 @@ pub fn run(
     let mut tape = Tape {
         is_recording: setting.is_tracked,
         memory: setting.memory.clone(),
+        kept: setting.kept_weights.clone(),
         is_input_needed: images.track_op(),
         activations: 0,
         parameters: Vec::new(),

@@ -7,6 +7,7 @@ use super::{Act, Filter, Nhwc, Norm, Residual, Tape, statistics, vector};
 use crate::config::ConvConfig;
 use crate::microkernels::buffer::Buffer;
 use crate::microkernels::{Activation, Added, Epilogue};
+use crate::nhwc::kept::KeptWeights;
 use crate::nhwc::norm::{self, Lines};
 use crate::nhwc::plan::ConvShape;
 use crate::nhwc::{conv, depthwise, pool, rows};
@@ -91,10 +92,16 @@ struct Passes {
     shape: ConvShape,
     weight: Tensor,
     is_depthwise: bool,
+    kept: Option<KeptWeights>,
 }
 
 impl Passes {
     fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>, y: &mut [f32]) -> Result<()> {
+        if let (Some(kept), false) = (&self.kept, self.is_depthwise) {
+            let panels = kept.forward(&self.shape, &self.weight)?;
+            conv::forward_packed(&self.shape, &x.values, &panels, epilogue, y);
+            return Ok(());
+        }
         with_elements(&self.weight, |weight| {
             if self.is_depthwise {
                 depthwise::forward(&self.shape, &x.values, weight, y);
@@ -154,6 +161,15 @@ impl Passes {
 }
 
 impl Tape {
+    fn passes(&self, shape: ConvShape, filter: &Filter<'_>) -> Passes {
+        Passes {
+            shape,
+            weight: filter.weight.clone(),
+            is_depthwise: filter.is_depthwise,
+            kept: self.kept.clone(),
+        }
+    }
+
     /// Convolution, batch normalisation and activation; the batch's statistics where it was
     /// normalised by its own.
     ///
@@ -168,14 +184,7 @@ impl Tape {
         act: Act<'_>,
     ) -> Result<(Nhwc, Option<BatchStatistics>)> {
         let shape = filter.shape(x)?;
-        let (c, passes) = (
-            shape.c_out,
-            Passes {
-                shape,
-                weight: filter.weight.clone(),
-                is_depthwise: filter.is_depthwise,
-            },
-        );
+        let (c, passes) = (shape.c_out, self.passes(shape, filter));
         let given = given_moments(norm, c)?;
         if let (Some(moments), false) = (&given, self.is_recording) {
             let normal = Normal::new(norm, act, c, moments)?;
@@ -264,17 +273,13 @@ impl Tape {
     /// Where shapes disagree.
     pub fn residual(&mut self, x: &Nhwc, branch: &Nhwc, end: &Residual<'_>) -> Result<Nhwc> {
         let (weight, config) = (end.weight, ConvConfig::default());
-        let shape = Filter {
+        let filter = Filter {
             weight,
             config,
             is_depthwise: false,
-        }
-        .shape(branch)?;
-        let passes = Passes {
-            shape,
-            weight: weight.clone(),
-            is_depthwise: false,
         };
+        let shape = filter.shape(branch)?;
+        let passes = self.passes(shape, &filter);
         if passes.dims() != x.dims {
             bail!("residual: {:?} and {:?} disagree", x.dims, passes.dims());
         }

@@ -1,0 +1,78 @@
+//! Packed weights that passes share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use candle_core::{Result, Tensor};
+
+use crate::isa::Isa;
+use crate::nhwc::panels::Panels;
+use crate::nhwc::plan::ConvShape;
+use crate::own::element::with_elements;
+
+/// Convolution weights as the kernels read them, kept from pass to pass: for one image, packing
+/// them costs as much as computing.
+///
+/// A weight is known by where it lies. One that changes in place is not packed again: whoever
+/// changes weights begins with a new `KeptWeights`.
+#[derive(Clone, Default)]
+pub struct KeptWeights(Arc<Mutex<HashMap<Key, Kept>>>);
+
+/// Where a weight lies, its dimensions, and for which kernels it is packed.
+type Key = (usize, [usize; 4], Isa);
+
+struct Kept {
+    panels: Arc<Panels>,
+    /// Holds the memory, so that no other weight comes to lie there.
+    _weight: Tensor,
+}
+
+impl KeptWeights {
+    /// The panels of `weight`, `[c_out, c_in, kh, kw]`, packed at the first call.
+    pub(crate) fn forward(&self, shape: &ConvShape, weight: &Tensor) -> Result<Arc<Panels>> {
+        let (isa, (c_out, c_in, kh, kw)) = (Isa::current(), weight.dims4()?);
+        with_elements(weight, |values: &[f32]| {
+            let key = (values.as_ptr() as usize, [c_out, c_in, kh, kw], isa);
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let kept = kept.entry(key).or_insert_with(|| Kept {
+                panels: Arc::new(Panels::forward(shape, values, isa)),
+                _weight: weight.clone(),
+            });
+            Ok(kept.panels.clone())
+        })
+    }
+}
+
+impl std::fmt::Debug for KeptWeights {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_struct("KeptWeights")
+            .field("weights", &kept.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+    use crate::config::ConvConfig;
+
+    #[test]
+    fn a_weight_is_packed_once_and_another_apart() -> Result<()> {
+        let shape = ConvShape::new(1, (1, 1), (2, 1), (1, 1), ConvConfig::default())?;
+        let weight = |value: f32| Tensor::from_vec(vec![value, 2.0], (1, 2, 1, 1), &Device::Cpu);
+        let (kept, first) = (KeptWeights::default(), weight(1.0)?);
+        let panels = kept.forward(&shape, &first)?;
+        assert!(Arc::ptr_eq(
+            &panels,
+            &kept.forward(&shape, &first.detach())?
+        ));
+        // Dropped, yet held: the next one lies elsewhere.
+        drop(first);
+        let second = kept.forward(&shape, &weight(3.0)?)?;
+        assert_eq!((panels.values[0], second.values[0]), (1.0, 3.0));
+        Ok(())
+    }
+}
