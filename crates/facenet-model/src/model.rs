@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_ops::{Arithmetic, KeptWeights, Memory, Route, Setting};
+use facenet_ops::{Arithmetic, KeptWeights, Memory, ParameterGradients, Route, Setting};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
@@ -175,6 +175,23 @@ impl Model {
         self.run(images, &self.pass(mode, true), &mut |_, _| {})
     }
 
+    /// [`Model::forward`] for one who takes candle's gradients from
+    /// [`ParameterGradients::move_into`]: without it those of most parameters are missing.
+    /// Cheaper by several passes over all of them.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn forward_with(
+        &self,
+        images: &Tensor,
+        mode: &Mode,
+        gradients: &ParameterGradients,
+    ) -> Result<Tensor, ModelError> {
+        let mut pass = self.pass(mode, true);
+        pass.setting.gradients = Some(gradients.clone());
+        self.run(images, &pass, &mut |_, _| {})
+    }
+
     /// The outputs of the network's stages by name, in order, without a graph.
     ///
     /// # Errors
@@ -263,6 +280,7 @@ impl Model {
                 arithmetic: self.arithmetic,
                 memory: self.memory.clone(),
                 kept_weights: None,
+                gradients: None,
             },
             is_traced: false,
             bn_momentum: self.config.bn_momentum,

@@ -22,5 +22,7 @@ pub use nhwc::kept::KeptWeights;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;
-pub use tape::{Act, Filter, Nhwc, Norm, Residual, Setting, Tape, run as run_nhwc};
+pub use tape::{
+    Act, Filter, Nhwc, Norm, ParameterGradients, Residual, Setting, Tape, run as run_nhwc,
+};
 pub use window::{conv2d, depthwise_conv2d, max_pool2d};

@@ -6,6 +6,7 @@
 mod backward;
 mod edge;
 mod layers;
+mod parameters;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use crate::norm::BatchStatistics;
 use backward::Backward;
 
 pub use edge::{Setting, run};
+pub use parameters::ParameterGradients;
 
 /// Activations `[n, h, w, c]` of a [`Tape`].
 #[derive(Clone, Debug)]

@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use facenet_dataset::{Batch, ImageId};
-use facenet_model::{DropoutKey, Mode, Model, Parameter, TrainPass, triplet_loss};
+use facenet_model::{
+    DropoutKey, Mode, Model, Parameter, ParameterGradients, TrainPass, triplet_loss,
+};
 
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
@@ -78,11 +80,13 @@ pub(crate) fn step_on(
     manner: &Manner,
 ) -> Result<Stepped, TrainError> {
     let Loaded { images, rows } = loaded;
-    let embeddings = model.forward(images, &manner.mode)?;
+    let apart = ParameterGradients::default();
+    let embeddings = model.forward_with(images, &manner.mode, &apart)?;
     let of_triplets = embeddings.index_select(rows, 0)?;
     let triplet = triplet_loss(&of_triplets, f64::from(manner.margin))?;
     let parameters = model.parameters();
-    let gradients = triplet.loss.backward()?;
+    let mut gradients = triplet.loss.backward()?;
+    apart.move_into(&mut gradients)?;
     let updates = updates(&parameters, &gradients);
     let regularisation = optimizer.regularisation(&updates)?;
     let made = Stepped {

@@ -2,13 +2,15 @@
 //!
 //! The whole pass is one operation of candle's graph. It has more parameters than candle lets an
 //! operation have, so they hang on a chain of their own: each link passes a scalar on, and gives
-//! its parameter the gradient that the pass has left for it.
+//! its parameter the gradient that the pass has left for it. candle adds each to zeros, on one
+//! thread; where [`ParameterGradients`] are given the pass leaves them there instead.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, Var, bail};
 
 use super::backward::{Backward, Gradient};
+use super::parameters::ParameterGradients;
 use super::{Nhwc, Tape};
 use crate::arithmetic::Arithmetic;
 use crate::microkernels::buffer::Memory;
@@ -29,6 +31,8 @@ pub struct Setting {
     /// Weights packed by passes before, where they have not changed since; `None` packs them
     /// each time.
     pub kept_weights: Option<KeptWeights>,
+    /// Where the way back leaves the parameters' gradients; `None` leaves them to candle.
+    pub gradients: Option<ParameterGradients>,
 }
 
 /// Runs `f` on the images as NHWC activations; gives its activations, of one pixel, as `[n, c]`.
@@ -82,7 +86,7 @@ pub fn run(
     if !setting.is_tracked {
         return Tensor::from_slice(&output.values, shape, &Device::Cpu);
     }
-    connect(images, tape, &output, shape)
+    connect(images, tape, &output, shape, setting.gradients.clone())
 }
 
 /// `[n, c, h, w]`.
@@ -99,24 +103,41 @@ pub(super) fn tensor(activations: &Nhwc) -> Result<Tensor> {
 type Left = Arc<Mutex<Vec<Gradient>>>;
 
 /// The pass in candle's graph.
-fn connect(images: &Tensor, tape: Tape, output: &Nhwc, shape: Shape) -> Result<Tensor> {
+fn connect(
+    images: &Tensor,
+    tape: Tape,
+    output: &Nhwc,
+    shape: Shape,
+    gradients: Option<ParameterGradients>,
+) -> Result<Tensor> {
     let left = Left::default();
+    let scalar = match gradients {
+        // A variable, so that candle comes back to the pass.
+        Some(_) => Var::zeros(1, DType::F32, &Device::Cpu)?.into_inner(),
+        None => chain(&tape.parameters, &left)?,
+    };
+    let whole = Whole {
+        values: output.values.to_vec(),
+        place: output.place,
+        tape: Mutex::new(Some(tape)),
+        left,
+        gradients,
+        shape,
+    };
+    images.contiguous()?.apply_op2(&scalar, whole)
+}
+
+/// A scalar that each parameter has a hand in.
+fn chain(parameters: &[Tensor], left: &Left) -> Result<Tensor> {
     let mut scalar = Tensor::zeros(1, DType::F32, &Device::Cpu)?;
-    for (place, parameter) in tape.parameters.iter().enumerate() {
+    for (place, parameter) in parameters.iter().enumerate() {
         let link = Link {
             place,
             left: left.clone(),
         };
         scalar = scalar.apply_op2(parameter, link)?;
     }
-    let whole = Whole {
-        values: output.values.to_vec(),
-        place: output.place,
-        tape: Mutex::new(Some(tape)),
-        left,
-        shape,
-    };
-    images.contiguous()?.apply_op2(&scalar, whole)
+    Ok(scalar)
 }
 
 /// The gradient of one parameter.
@@ -161,6 +182,7 @@ struct Whole {
     values: Vec<f32>,
     place: usize,
     left: Left,
+    gradients: Option<ParameterGradients>,
     shape: Shape,
 }
 
@@ -201,8 +223,11 @@ impl CustomOp2 for Whole {
         })?;
         let mut backward = Backward::new(tape.memory, tape.activations, tape.parameters.len());
         backward.add(self.place, own);
-        let (parameters, dx) = backward.run(tape.nodes)?;
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = parameters;
+        let (gradients, dx) = backward.run(tape.nodes)?;
+        match &self.gradients {
+            Some(apart) => apart.put(tape.parameters, gradients),
+            None => *self.left.lock().unwrap_or_else(PoisonError::into_inner) = gradients,
+        }
         let (_, c, h, w) = images.dims4()?;
         let dx =
             dx.map(|dx| Tensor::from_vec(to_nchw(&dx, c, h * w), images.shape(), images.device()));

@@ -2,9 +2,9 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{
-    Act, Arithmetic, ConvConfig, Filter, Isa, Nhwc, Norm, Precision, Residual, Route, Setting,
-    Tape, add_channel_bias, batch_norm_eval, batch_norm_train, conv2d, depthwise_conv2d,
-    global_average_pool, max_pool2d, prelu, relu, residual, run_nhwc, with_isa,
+    Act, Arithmetic, ConvConfig, Filter, Isa, Nhwc, Norm, ParameterGradients, Precision, Residual,
+    Route, Setting, Tape, add_channel_bias, batch_norm_eval, batch_norm_train, conv2d,
+    depthwise_conv2d, global_average_pool, max_pool2d, prelu, relu, residual, run_nhwc, with_isa,
 };
 use proptest::prelude::*;
 
@@ -209,11 +209,16 @@ fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
     tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()
 }
 
-/// The output, and the gradients of all variables.
-fn results(y: &Tensor, v: &[Var]) -> Result<Vec<Vec<f64>>> {
+/// A sum of the outputs with weights.
+fn weighted(y: &Tensor) -> Result<Tensor> {
     let weights = Tensor::from_vec(numbers(99, y.elem_count()), y.shape(), &Device::Cpu)?;
     let weights = weights.to_dtype(DType::F32)?.to_dtype(y.dtype())?;
-    let grads = (y * weights)?.sum_all()?.backward()?;
+    (y * weights)?.sum_all()
+}
+
+/// The output, and the gradients of all variables.
+fn results(y: &Tensor, v: &[Var]) -> Result<Vec<Vec<f64>>> {
+    let grads = weighted(y)?.backward()?;
     let of = |var: &Var| flat(grads.get(var).expect("every variable is in the graph"));
     std::iter::once(flat(y)).chain(v.iter().map(of)).collect()
 }
@@ -328,6 +333,28 @@ fn a_step_in_used_memory_gives_the_same_bits() -> Result<()> {
     step(&other, &variables(&other, DType::F32)?)?;
     assert!(first == step(&NET, &v)?);
     assert!(kept > 0 && setting.memory.kept_bytes() <= 2 * kept);
+    Ok(())
+}
+
+#[test]
+fn gradients_left_apart_are_those_that_candle_adds_up() -> Result<()> {
+    let v = variables(&NET, DType::F32)?;
+    let expected = results(&taped(&NET, &v, true)?, &v)?;
+    let apart = ParameterGradients::default();
+    let setting = Setting {
+        gradients: Some(apart.clone()),
+        ..setting(true)
+    };
+    // Images that nobody asks the gradient of: candle must still come back to the pass.
+    let images = v[0].as_detached_tensor();
+    let y = run_nhwc(&images, &setting, |tape, x| layers(&NET, &v, tape, &x))?;
+    let mut store = weighted(&y)?.backward()?;
+    assert!(store.get(&v[1]).is_none());
+    apart.move_into(&mut store)?;
+    for (place, var) in v.iter().enumerate().skip(1) {
+        let grad = store.get(var).expect("every parameter is on the tape");
+        assert!(flat(grad)? == expected[1 + place], "gradient {place}");
+    }
     Ok(())
 }
 
