@@ -3,13 +3,14 @@
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::microkernels::Kernels;
 use crate::microkernels::buffer::Buffer;
 use crate::nhwc::plan::ConvShape;
+use crate::number::Number;
 
-/// Panels of output channels, each `[tap, channel in][width]`; zeros fill the last one up.
-pub(crate) struct Panels {
-    pub(crate) values: Buffer,
+/// Panels of output channels, each `[tap, channel in][width]` in steps; zeros fill the last one
+/// up.
+pub(crate) struct Panels<T: Number> {
+    pub(crate) values: Buffer<T::Step>,
     /// Rows of a panel.
     pub(crate) steps: usize,
     /// Channels of all panels.
@@ -17,14 +18,14 @@ pub(crate) struct Panels {
     pub(crate) isa: Isa,
 }
 
-impl Panels {
+impl<T: Number> Panels<T> {
     /// For [`super::plan::Plan::forward`].
     ///
     /// - `weight`: `[c_out, c_in, kh, kw]`
     pub(crate) fn forward(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
         let (taps, c_in) = (shape.taps(), shape.c_in);
         let rows = taps * c_in;
-        Self::packed(shape.c_out, rows, isa, |first, width, panel| {
+        Self::packed(shape.c_out, (taps, c_in), isa, |first, width, panel| {
             let lanes = width.min(shape.c_out - first);
             for c in 0..c_in {
                 for tap in 0..taps {
@@ -39,7 +40,7 @@ impl Panels {
     /// For [`super::plan::Plan::gradient`]: taps from the kernel's end, channels swapped.
     pub(crate) fn gradient(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
         let (taps, c_in, c_out) = (shape.taps(), shape.c_in, shape.c_out);
-        Self::packed(c_in, taps * c_out, isa, |first, width, panel| {
+        Self::packed(c_in, (taps, c_out), isa, |first, width, panel| {
             let lanes = width.min(c_in - first);
             for o in 0..c_out {
                 for tap in 0..taps {
@@ -51,21 +52,26 @@ impl Panels {
         })
     }
 
-    /// Panels of `steps` rows for `channels`, each by `pack(first channel, width, panel)`.
+    /// Panels for `channels`, each by `pack(first channel, width, panel in f32)`.
+    ///
+    /// - `rows`: taps, and channels that are read
     fn packed(
         channels: usize,
-        steps: usize,
+        rows: (usize, usize),
         isa: Isa,
         pack: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Self {
-        let kernels = Kernels::of(isa);
-        let width = kernels.width();
+        let kernels = T::kernels(isa);
+        let (width, steps) = (kernels.width(), rows.0 * rows.1.div_ceil(T::PACK));
         let blocks = channels.div_ceil(width);
         let len = (blocks - 1) * width + kernels.packed(blocks - 1, channels);
         let mut values = Buffer::take(len * steps);
         let panels = values.par_chunks_mut((width * steps).max(1)).enumerate();
         panels.for_each(|(block, panel)| {
-            pack(block * width, kernels.packed(block, channels), panel);
+            let own = kernels.packed(block, channels);
+            T::panel(panel, (rows.1, own), |panel| {
+                pack(block * width, own, panel);
+            });
         });
         Self {
             values,
@@ -111,13 +117,13 @@ mod tests {
         let weight: Vec<f32> = (0..12_u8)
             .map(|i| f32::from(i / 4) * 100.0 + f32::from(i / 2 % 2) * 10.0 + f32::from(i % 2))
             .collect();
-        let panels = Panels::forward(&shape, &weight, Isa::Portable);
+        let panels = Panels::<f32>::forward(&shape, &weight, Isa::Portable);
         // Half a panel of 8 lanes; row 1 is tap 0 of channel 1.
         assert_eq!(
             panels.values[8..16],
             [10.0, 110.0, 210.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         );
-        let panels = Panels::gradient(&shape, &weight, Isa::Portable);
+        let panels = Panels::<f32>::gradient(&shape, &weight, Isa::Portable);
         // Row 1 is the last tap of output 1.
         assert_eq!(
             panels.values[8..16],

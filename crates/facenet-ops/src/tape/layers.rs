@@ -94,7 +94,7 @@ struct Passes {
 }
 
 impl Passes {
-    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>, y: &mut [f32]) -> Result<()> {
+    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_, f32>, y: &mut [f32]) -> Result<()> {
         with_elements(&self.weight, |weight| {
             if self.is_depthwise {
                 depthwise::forward(&self.shape, &x.values, weight, y);
