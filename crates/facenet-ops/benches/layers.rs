@@ -1,12 +1,12 @@
 //! GF/s of CPU time of each convolution, one thread, beside the peak of a core.
 //!
-//! `cargo bench -p facenet-ops --bench layers -- [BATCH] [avx512|avx2|portable]`. Nominal
+//! `cargo bench -p facenet-ops --bench layers -- [BATCH] [avx512|avx2|portable] [bf16]`. Nominal
 //! operations, padding counted; each call packs its weights and makes its output. A layer with
 //! padding may pass the peak, since zeros are not multiplied. Linux: CPU time is read from
 //! `/proc/thread-self/schedstat`.
 
 use candle_core::{Result, bail};
-use facenet_ops::{ConvConfig, Isa, NhwcConv, with_isa};
+use facenet_ops::{Bf16, ConvConfig, Isa, NhwcConv, Precision, with_isa};
 
 /// Name, times, side, channels in and out, kernel, stride, padding.
 type Layer = (
@@ -132,7 +132,7 @@ fn numbers(n: usize) -> Vec<f32> {
 }
 
 /// Seconds of output, data gradient and weight gradient, and the operations of each.
-fn measured(batch: usize, layer: &Layer) -> Result<([f64; 3], f64)> {
+fn measured(batch: usize, layer: &Layer, precision: Precision) -> Result<([f64; 3], f64)> {
     let &(_, _, side, (c_in, c_out), kernel, stride, padding) = layer;
     let config = ConvConfig {
         stride: (stride, stride),
@@ -143,34 +143,46 @@ fn measured(batch: usize, layer: &Layer) -> Result<([f64; 3], f64)> {
     let x = numbers(batch * side * side * c_in);
     let grad = numbers(batch * oh * ow * c_out);
     let weight = numbers(c_out * c_in * kernel.0 * kernel.1);
-    let seconds = [
-        median(|| conv.forward(&x, &weight).map(drop))?,
-        median(|| conv.data_gradient(&weight, &grad).map(drop))?,
-        median(|| conv.weight_gradient(&x, &grad).map(drop))?,
-    ];
+    let bf16 = |values: &[f32]| -> Vec<_> { values.iter().map(|&v| Bf16::from_f32(v)).collect() };
+    let (x_bf16, grad_bf16) = (bf16(&x), bf16(&grad));
+    let seconds = match precision {
+        Precision::F32 => [
+            median(|| conv.forward(&x, &weight).map(drop))?,
+            median(|| conv.data_gradient(&weight, &grad).map(drop))?,
+            median(|| conv.weight_gradient(&x, &grad).map(drop))?,
+        ],
+        Precision::Bf16 => [
+            median(|| conv.forward_bf16(&x_bf16, &weight).map(drop))?,
+            median(|| conv.data_gradient_bf16(&weight, &grad_bf16).map(drop))?,
+            median(|| conv.weight_gradient_bf16(&x_bf16, &grad_bf16).map(drop))?,
+        ],
+    };
     Ok((seconds, conv.operations()))
 }
 
 /// GF/s of the register loop.
-fn peak(isa: Isa) -> Result<f64> {
+fn peak(isa: Isa, precision: Precision) -> Result<f64> {
     let mut operations = 0.0;
     let seconds = median(|| {
-        operations = isa.multiply_and_add(4_000_000)?;
+        operations = isa.multiply_and_add(precision, 4_000_000)?;
         Ok(())
     })?;
     Ok(operations / seconds * 1e-9)
 }
 
-fn table(title: &str, batch: usize, layers: &[Layer], isa: Isa) -> Result<()> {
-    let peak = peak(isa)?;
-    println!("\n{title}, batch {batch}, {isa:?}, one thread; register peak {peak:.1} GF/s");
+fn table(title: &str, batch: usize, layers: &[Layer], how: (Isa, Precision)) -> Result<()> {
+    let (isa, precision) = how;
+    let peak = peak(isa, precision)?;
+    println!(
+        "\n{title}, batch {batch}, {isa:?} {precision:?}, one thread; register peak {peak:.1} GF/s"
+    );
     println!(
         "{:24} {:>2} {:>7} | {:>6} {:>6} {:>6} | share of peak",
         "layer", "x", "GF", "y", "dX", "dW"
     );
     let (mut total, mut all) = ([0.0; 3], 0.0);
     for layer in layers {
-        let (seconds, operations) = measured(batch, layer)?;
+        let (seconds, operations) = measured(batch, layer, precision)?;
         let rates = seconds.map(|seconds| operations / seconds * 1e-9);
         let [y, dx, dw] = rates;
         let [a, b, c] = rates.map(|rate| 100.0 * rate / peak);
@@ -204,11 +216,17 @@ fn main() -> Result<()> {
     let batch = arguments.iter().find_map(|a| a.parse().ok()).unwrap_or(8);
     let named = |isa: &Isa| arguments.contains(&format!("{isa:?}").to_lowercase());
     let isa = Isa::ALL.into_iter().find(named).unwrap_or_else(Isa::best);
+    let precision = if arguments.iter().any(|a| a == "bf16") {
+        Precision::Bf16
+    } else {
+        Precision::F32
+    };
+    let how = (isa, precision);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.map_err(candle_core::Error::wrap)?.install(|| {
         with_isa(isa, || {
-            table("Inception-ResNet-v1, 160 pixels", batch, &INCEPTION, isa)?;
-            table("MobileFaceNet, 112 pixels", batch, &MOBILEFACENET, isa)
+            table("Inception-ResNet-v1, 160 pixels", batch, &INCEPTION, how)?;
+            table("MobileFaceNet, 112 pixels", batch, &MOBILEFACENET, how)
         })
     })
 }

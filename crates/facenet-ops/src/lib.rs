@@ -7,6 +7,7 @@ mod microkernels;
 mod native;
 mod nhwc;
 mod norm;
+mod number;
 mod own;
 mod pointwise;
 mod route;
@@ -20,6 +21,7 @@ pub use microkernels::buffer::Memory;
 pub use nhwc::conv::NhwcConv;
 pub use nhwc::kept::KeptWeights;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
+pub use number::Bf16;
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;
 pub use tape::{

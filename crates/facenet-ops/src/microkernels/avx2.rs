@@ -12,32 +12,12 @@ use std::arch::x86_64::{
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_storeu_ps,
 };
 
-use super::kernels::{Activation, Kernels, Tile, WeightTile};
+use super::kernels::{Activation, Kernels, Tile, WeightTile, kernels};
 
 const LANES: usize = 8;
 const PIXELS: usize = 6;
 
-pub(super) static KERNELS: Kernels = Kernels {
-    pixels: PIXELS,
-    lanes: LANES,
-    tiles: [by_pixels!(tile, 1), by_pixels!(tile, 2)],
-    weight_tiles: [by_pixels!(weight_tile, 1), by_pixels!(weight_tile, 2)],
-};
-
-/// The kernel for each number of pixels.
-macro_rules! by_pixels {
-    ($f:ident, $v:literal) => {
-        &[
-            $f::<$v, 1>,
-            $f::<$v, 2>,
-            $f::<$v, 3>,
-            $f::<$v, 4>,
-            $f::<$v, 5>,
-            $f::<$v, 6>,
-        ]
-    };
-}
-use by_pixels;
+pub(super) static F32: Kernels<f32> = kernels!(LANES, [1, 2, 3, 4, 5, 6]);
 
 /// Accumulators: a pixel's two vectors.
 type Sums = [[__m256; 2]; PIXELS];
@@ -78,7 +58,7 @@ macro_rules! clear_sums {
 /// elements in the source of each of `J` pixels.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn sums<const V: usize, const J: usize>(tile: &Tile<'_>) -> Sums {
+unsafe fn sums<const V: usize, const J: usize>(tile: &Tile<'_, f32>) -> Sums {
     let mut sums: Sums = [[_mm256_setzero_ps(); 2]; PIXELS];
     let [a0, a1, a2, a3, a4, a5] = &mut sums;
     // SAFETY: reads what the caller promised and no more: `r10` runs over a segment's elements
@@ -152,7 +132,7 @@ fn mask(channels: usize, v: usize) -> __m256i {
 /// As [`sums`], and the output, and what the epilogue adds, hold the block's channels of each
 /// pixel; bias and slopes hold the block's channels.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn tile<const V: usize, const J: usize>(tile: &Tile<'_>) {
+unsafe fn tile<const V: usize, const J: usize>(tile: &Tile<'_, f32>) {
     // SAFETY: the caller's promise.
     let sums = unsafe { sums::<V, J>(tile) };
     let epilogue = tile.epilogue;
@@ -209,7 +189,7 @@ fn activated(y: __m256, activation: &Activation<'_>, vector: impl Fn(&[f32]) -> 
 /// the table.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums {
+unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile<f32>) -> Sums {
     let mut sums: Sums = [[_mm256_setzero_ps(); 2]; PIXELS];
     let [a0, a1, a2, a3, a4, a5] = &mut sums;
     // SAFETY: reads what the caller promised; a prefetch reads nothing.
@@ -259,7 +239,7 @@ unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums
 /// # Safety
 /// As [`weight_sums`], and the output holds `J` rows of `V` vectors.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn weight_tile<const V: usize, const J: usize>(tile: &WeightTile) {
+unsafe fn weight_tile<const V: usize, const J: usize>(tile: &WeightTile<f32>) {
     // SAFETY: the caller's promise.
     let sums = unsafe { weight_sums::<V, J>(tile) };
     for (j, sums) in sums.iter().enumerate().take(J) {

@@ -1,4 +1,4 @@
-//! AVX-512: 12 pixels by 32 channels in 24 registers.
+//! AVX-512: 12 pixels by 32 channels in 24 registers, `f32` or pairs of `bf16`.
 //!
 //! The reduction is one block of assembly: from intrinsics the compiler hoists the broadcasts
 //! and spills accumulators, at half the speed.
@@ -10,47 +10,49 @@
 
 use std::arch::asm;
 use std::arch::x86_64::{
-    __m512, __mmask16, _CMP_LT_OQ, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps,
+    __m256i, __m512, __mmask16, _CMP_LT_OQ, _mm256_mask_storeu_epi16, _mm256_maskz_loadu_epi16,
+    _mm512_add_ps, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
     _mm512_loadu_ps, _mm512_mask_mov_ps, _mm512_mask_mul_ps, _mm512_mask_storeu_ps,
-    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_storeu_ps,
+    _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32,
+    _mm512_storeu_ps,
 };
 
-use super::kernels::{Activation, Kernels, MOST_PIXELS, Tile, WeightTile};
+use super::kernels::{Activation, Kernels, MOST_PIXELS, Tile, WeightTile, kernels};
+use crate::number::{Bf16, Number};
 
 const LANES: usize = 16;
 
-pub(super) static KERNELS: Kernels = Kernels {
-    pixels: MOST_PIXELS,
-    lanes: LANES,
-    tiles: [by_pixels!(tile, 1), by_pixels!(tile, 2)],
-    weight_tiles: [by_pixels!(weight_tile, 1), by_pixels!(weight_tile, 2)],
-};
+pub(super) static F32: Kernels<f32> = kernels!(f32, LANES, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 
-/// The kernel for each number of pixels.
-macro_rules! by_pixels {
-    ($f:ident, $v:literal) => {
-        &[
-            $f::<$v, 1>,
-            $f::<$v, 2>,
-            $f::<$v, 3>,
-            $f::<$v, 4>,
-            $f::<$v, 5>,
-            $f::<$v, 6>,
-            $f::<$v, 7>,
-            $f::<$v, 8>,
-            $f::<$v, 9>,
-            $f::<$v, 10>,
-            $f::<$v, 11>,
-            $f::<$v, 12>,
-        ]
-    };
-}
-use by_pixels;
+/// Only where the processor has AVX512-BF16.
+pub(super) static BF16: Kernels<Bf16> =
+    kernels!(Bf16, LANES, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
 
 /// Accumulators: a pixel's two vectors.
 type Sums = [[__m512; 2]; MOST_PIXELS];
 
-/// One pixel: broadcast its element at `$at` and add its products to the pixel's two sums.
+/// One vector of products: `f32`, or pairs of `bf16`.
+macro_rules! add_products {
+    ($sums:literal, $factors:literal) => {
+        concat!(
+            ".if {PACK} > 1\n",
+            "vdpbf16ps ",
+            $sums,
+            ", ",
+            $factors,
+            ", zmm30\n",
+            ".else\n",
+            "vfmadd231ps ",
+            $sums,
+            ", ",
+            $factors,
+            ", zmm30\n",
+            ".endif\n"
+        )
+    };
+}
+
+/// One pixel: broadcast its step at `$at` and add its products to the pixel's two sums.
 macro_rules! pixel {
     ($j:literal, $at:literal, $first:literal, $second:literal) => {
         concat!(
@@ -60,13 +62,9 @@ macro_rules! pixel {
             "vbroadcastss zmm30, dword ptr [",
             $at,
             "]\n",
-            "vfmadd231ps ",
-            $first,
-            ", zmm28, zmm30\n",
+            add_products!($first, "zmm28"),
             ".if {V} > 1\n",
-            "vfmadd231ps ",
-            $second,
-            ", zmm29, zmm30\n",
+            add_products!($second, "zmm29"),
             ".endif\n",
             ".endif\n"
         )
@@ -80,17 +78,17 @@ macro_rules! clear_sums {
     };
 }
 
-/// `sums[j][v] = Σ panel[step][v] sources[j][element]` over the segments.
+/// `sums[j][v] = Σ panel[step][v] sources[j][step]` over the segments.
 ///
 /// # Safety
-/// The processor has AVX-512F; each segment's rows lie in the panel of `V` vectors, and its
-/// elements in the source of each of `J` pixels.
+/// The processor has AVX-512F, and BF16 for pairs; each segment's rows lie in the panel of `V` vectors, and its
+/// steps in the source of each of `J` pixels.
 #[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn sums<const V: usize, const J: usize>(tile: &Tile<'_>) -> Sums {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn sums<T: Number, const V: usize, const J: usize>(tile: &Tile<'_, T>) -> Sums {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; MOST_PIXELS];
     let [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11] = &mut sums;
-    // SAFETY: reads what the caller promised and no more: `rbx` runs over a segment's elements
+    // SAFETY: reads what the caller promised and no more: `rbx` runs over a segment's steps
     // and `rbp` over its rows. `rbx` and `rbp`, which cannot be operands, are saved.
     unsafe {
         asm!(
@@ -150,7 +148,7 @@ unsafe fn sums<const V: usize, const J: usize>(tile: &Tile<'_>) -> Sums {
             "add rsp, 24",
             "pop rbp",
             "pop rbx",
-            J = const J, V = const V,
+            J = const J, V = const V, PACK = const T::PACK,
             inout("rdi") std::ptr::from_ref(tile) => _,
             out("rax") _, out("rcx") _, out("rdx") _, out("rsi") _, out("r8") _, out("r9") _,
             out("r10") _, out("r11") _, out("r12") _, out("r13") _, out("r14") _, out("r15") _,
@@ -177,10 +175,10 @@ fn mask(channels: usize, v: usize) -> __mmask16 {
 /// # Safety
 /// As [`sums`], and the output, and what the epilogue adds, hold the block's channels of each
 /// pixel; bias and slopes hold the block's channels.
-#[target_feature(enable = "avx512f")]
-unsafe fn tile<const V: usize, const J: usize>(tile: &Tile<'_>) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn tile<T: Number, const V: usize, const J: usize>(tile: &Tile<'_, T>) {
     // SAFETY: the caller's promise.
-    let sums = unsafe { sums::<V, J>(tile) };
+    let sums = unsafe { sums::<T, V, J>(tile) };
     let epilogue = tile.epilogue;
     for v in 0..V {
         let (mask, channel) = (mask(tile.channels, v), tile.channel + LANES * v);
@@ -201,20 +199,58 @@ unsafe fn tile<const V: usize, const J: usize>(tile: &Tile<'_>) {
             }
             if let Some(added) = &epilogue.added {
                 // SAFETY: it is laid out as the output; see above.
-                let other = unsafe {
-                    _mm512_maskz_loadu_ps(mask, added.values.as_ptr().wrapping_add(place))
-                };
+                let other = unsafe { load(added.values.as_ptr().wrapping_add(place), mask) };
                 y = _mm512_fmadd_ps(y, _mm512_set1_ps(added.scale), other);
             }
             y = activated(y, &epilogue.activation, vector);
             // SAFETY: the output holds these channels; the others are masked.
-            unsafe { _mm512_mask_storeu_ps(tile.output.wrapping_add(place), mask, y) };
+            unsafe { store(tile.output.wrapping_add(place), mask, y) };
         }
     }
 }
 
+/// The numbers in the mask's lanes; zeros elsewhere.
+///
+/// # Safety
+/// They are there.
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn load<T: Number>(from: *const T, mask: __mmask16) -> __m512 {
+    // SAFETY: the caller's promise; what is masked is not read.
+    unsafe {
+        if T::PACK == 1 {
+            return _mm512_maskz_loadu_ps(mask, from.cast());
+        }
+        let halves = _mm256_maskz_loadu_epi16(mask, from.cast());
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(halves)))
+    }
+}
+
+/// Stores the mask's lanes, rounded to the nearest.
+///
+/// # Safety
+/// There is room for them; for `bf16`, the processor has AVX512-BF16.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn store<T: Number>(to: *mut T, mask: __mmask16, values: __m512) {
+    // SAFETY: the caller's promise; what is masked is not written.
+    unsafe {
+        if T::PACK == 1 {
+            return _mm512_mask_storeu_ps(to.cast(), mask, values);
+        }
+        let halves: __m256i;
+        // As assembly, since the `f32` kernels run where there is no such instruction.
+        asm!(
+            "vcvtneps2bf16 {halves}, {values}",
+            halves = lateout(ymm_reg) halves, values = in(zmm_reg) values,
+            options(pure, nomem, nostack),
+        );
+        _mm256_mask_storeu_epi16(to.cast(), mask, halves);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
 fn activated(y: __m512, activation: &Activation<'_>, vector: impl Fn(&[f32]) -> __m512) -> __m512 {
     let zero = _mm512_setzero_ps();
     // Ordered: no comparison with NaN holds, and NaN stays.
@@ -226,14 +262,14 @@ fn activated(y: __m512, activation: &Activation<'_>, vector: impl Fn(&[f32]) -> 
     }
 }
 
-/// `sums[j][v] = Σ panel[row][v] input[element + j]` over the table.
+/// `sums[j][v] = Σ panel[row][v] input[step + j]` over the table.
 ///
 /// # Safety
-/// The processor has AVX-512F; the table's rows lie in the panel of `V` vectors, its elements
+/// The processor has AVX-512F, and BF16 for pairs; the table's rows lie in the panel of `V` vectors, its steps
 /// and the `J - 1` behind each in the input; [`super::kernels::AHEAD`] entries follow the table.
 #[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn weight_sums<T: Number, const V: usize, const J: usize>(tile: &WeightTile<T>) -> Sums {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; MOST_PIXELS];
     let [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11] = &mut sums;
     // SAFETY: reads what the caller promised; a prefetch reads nothing.
@@ -246,10 +282,12 @@ unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums
             "3:",
             "movsxd rax, dword ptr [rsi]",
             "movsxd rcx, dword ptr [rsi + 4]",
-            "movsxd r10, dword ptr [rsi + 8*16]",
             "lea rax, [r8 + 4*rax]",
+            ".if {PACK} == 1", // pairs were just made, and are near
+            "movsxd r10, dword ptr [rsi + 8*16]",
             "prefetcht0 [r8 + 4*r10]",
             "prefetcht0 [r8 + 4*r10 + 44]",
+            ".endif",
             "shl rcx, 5 + {V}",
             "vmovups zmm28, [r9 + rcx]",
             ".if {V} > 1",
@@ -271,7 +309,7 @@ unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums
             "cmp rsi, rdi",
             "jne 3b",
             "4:",
-            J = const J, V = const V,
+            J = const J, V = const V, PACK = const T::PACK,
             inout("rsi") tile.table => _, in("rdi") tile.table_end,
             in("r8") tile.input, in("r9") tile.panel,
             out("rax") _, out("rcx") _, out("r10") _,
@@ -292,10 +330,10 @@ unsafe fn weight_sums<const V: usize, const J: usize>(tile: &WeightTile) -> Sums
 ///
 /// # Safety
 /// As [`weight_sums`], and the output holds `J` rows of `V` vectors.
-#[target_feature(enable = "avx512f")]
-unsafe fn weight_tile<const V: usize, const J: usize>(tile: &WeightTile) {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+unsafe fn weight_tile<T: Number, const V: usize, const J: usize>(tile: &WeightTile<T>) {
     // SAFETY: the caller's promise.
-    let sums = unsafe { weight_sums::<V, J>(tile) };
+    let sums = unsafe { weight_sums::<T, V, J>(tile) };
     for (j, sums) in sums.iter().enumerate().take(J) {
         for (v, &sum) in sums.iter().enumerate().take(V) {
             let place = tile.output.wrapping_add(j * tile.row + LANES * v);

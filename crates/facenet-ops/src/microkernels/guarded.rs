@@ -4,27 +4,29 @@
 use std::ffi::c_void;
 use std::ptr::null_mut;
 
+use super::buffer::Plain;
+
 /// A page of x86-64 and most others; a multiple of the page where it is larger would fail to map.
 const PAGE: usize = 4096;
 
-/// Which end of the floats lies at the page that cannot be touched.
+/// Which end of the numbers lies at the page that cannot be touched.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Flush {
     Start,
     End,
 }
 
-/// Floats between two pages that cannot be touched, flush with one of them.
-pub(crate) struct Guarded {
+/// Numbers between two pages that cannot be touched, flush with one of them.
+pub(crate) struct Guarded<T: Plain> {
     map: *mut c_void,
     bytes: usize,
-    first: *mut f32,
+    first: *mut T,
     len: usize,
 }
 
-impl Guarded {
-    pub(crate) fn new(values: &[f32], flush: Flush) -> Self {
-        let inner = (values.len() * 4).next_multiple_of(PAGE);
+impl<T: Plain> Guarded<T> {
+    pub(crate) fn new(values: &[T], flush: Flush) -> Self {
+        let inner = size_of_val(values).next_multiple_of(PAGE);
         let bytes = inner + 2 * PAGE;
         let (access, flags) = (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh anonymous mapping at an address of the system's choice.
@@ -36,9 +38,9 @@ impl Guarded {
         assert_eq!(done, 0, "pages to open");
         let offset = match flush {
             Flush::Start => 0,
-            Flush::End => inner - values.len() * 4,
+            Flush::End => inner - size_of_val(values),
         };
-        let first = inside.wrapping_byte_add(offset).cast::<f32>();
+        let first = inside.wrapping_byte_add(offset).cast::<T>();
         let mut guarded = Self {
             map,
             bytes,
@@ -49,18 +51,18 @@ impl Guarded {
         guarded
     }
 
-    pub(crate) fn as_ref(&self) -> &[f32] {
-        // SAFETY: `len` floats from `first` lie inside the open pages, which begin as zeros.
+    pub(crate) fn as_ref(&self) -> &[T] {
+        // SAFETY: `len` numbers from `first` lie inside the open pages, which begin as zeros.
         unsafe { std::slice::from_raw_parts(self.first, self.len) }
     }
 
-    pub(crate) fn as_mut(&mut self) -> &mut [f32] {
+    pub(crate) fn as_mut(&mut self) -> &mut [T] {
         // SAFETY: as in `as_ref`, and borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.first, self.len) }
     }
 }
 
-impl Drop for Guarded {
+impl<T: Plain> Drop for Guarded<T> {
     fn drop(&mut self) {
         // SAFETY: the whole of this mapping, which nothing borrows any more.
         unsafe { libc::munmap(self.map, self.bytes) };
@@ -74,55 +76,56 @@ mod tests {
     use crate::microkernels::{Activation, Added, Epilogue};
     use crate::nhwc::conv;
     use crate::nhwc::plan::ConvShape;
+    use crate::number::{Bf16, Number};
 
-    fn values(n: usize) -> Vec<f32> {
-        (0..n).map(|i| (i % 17) as f32 - 8.0).collect()
+    /// Few bits each, so that every number type holds them.
+    fn values<T: Number>(n: usize) -> Vec<T> {
+        (0..n).map(|i| T::of((i % 17) as f32 - 8.0)).collect()
+    }
+
+    fn is_same<T: Number>(a: &[T], b: &[T]) -> bool {
+        let bits = |values: &[T]| -> Vec<u32> {
+            values
+                .iter()
+                .map(|value| value.widened().to_bits())
+                .collect()
+        };
+        bits(a) == bits(b)
     }
 
     /// All passes with every tensor at a page that cannot be touched; the results are those of
     /// ordinary memory.
-    fn check(shape: &ConvShape, flush: Flush) {
-        let guard = |values: &[f32]| Guarded::new(values, flush);
+    fn check<T: Number>(shape: &ConvShape, flush: Flush) {
+        fn guard<T: Plain>(values: &[T], flush: Flush) -> Guarded<T> {
+            Guarded::new(values, flush)
+        }
         let (x, grad) = (
-            values(shape.n * shape.image()),
-            values(shape.n * shape.out_image()),
+            values::<T>(shape.n * shape.image()),
+            values::<T>(shape.n * shape.out_image()),
         );
-        let weight = guard(&values(shape.c_out * shape.c_in * shape.taps()));
-        let (guarded_x, guarded_grad) = (guard(&x), guard(&grad));
-        let (vector, added) = (guard(&values(shape.c_out)), guard(&grad));
+        let weight = values(shape.c_out * shape.c_in * shape.taps());
+        let (weight, vector) = (guard(&weight, flush), guard(&values(shape.c_out), flush));
+        let (guarded_x, guarded_grad) = (guard(&x, flush), guard(&grad, flush));
         let epilogue = Epilogue {
             scale: Some(vector.as_ref()),
             bias: Some(vector.as_ref()),
             added: Some(Added {
-                values: added.as_ref(),
+                values: guarded_grad.as_ref(),
                 scale: 0.5,
             }),
             activation: Activation::Prelu(vector.as_ref()),
         };
-        let mut y = guard(&grad);
-        conv::forward(
-            shape,
-            guarded_x.as_ref(),
-            weight.as_ref(),
-            &epilogue,
-            y.as_mut(),
-        );
-        let mut expected = grad.clone();
-        conv::forward(shape, &x, weight.as_ref(), &epilogue, &mut expected);
-        assert!(y.as_ref() == expected);
+        let (mut y, mut expected) = (guard(&grad, flush), grad.clone());
+        let weight = weight.as_ref();
+        conv::forward(shape, guarded_x.as_ref(), weight, &epilogue, y.as_mut());
+        conv::forward(shape, &x, weight, &epilogue, &mut expected);
+        assert!(is_same(y.as_ref(), &expected));
 
-        let mut dx = guard(&x);
         let none = Epilogue::default();
-        conv::data_gradient(
-            shape,
-            weight.as_ref(),
-            guarded_grad.as_ref(),
-            &none,
-            dx.as_mut(),
-        );
-        let mut expected = x.clone();
-        conv::data_gradient(shape, weight.as_ref(), &grad, &none, &mut expected);
-        assert!(dx.as_ref() == expected);
+        let (mut dx, mut expected) = (guard(&x, flush), x.clone());
+        conv::data_gradient(shape, weight, guarded_grad.as_ref(), &none, dx.as_mut());
+        conv::data_gradient(shape, weight, &grad, &none, &mut expected);
+        assert!(is_same(dx.as_ref(), &expected));
 
         let dw = conv::weight_gradient(shape, guarded_x.as_ref(), guarded_grad.as_ref());
         assert!(dw == conv::weight_gradient(shape, &x, &grad));
@@ -147,7 +150,8 @@ mod tests {
                 let shape = ConvShape::new(n, size, channels, kernel, config).expect("it fits");
                 for flush in [Flush::Start, Flush::End] {
                     let run = || {
-                        check(&shape, flush);
+                        check::<f32>(&shape, flush);
+                        check::<Bf16>(&shape, flush);
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");

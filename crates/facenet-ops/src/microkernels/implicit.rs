@@ -12,6 +12,7 @@ use super::kernels::{Activation, Epilogue, Kernels, MOST_PIXELS, Tile};
 use crate::nhwc::axis::Place;
 use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::{Class, Plan};
+use crate::number::Number;
 
 /// Bytes of source images that are taken together, so that rare classes still fill tiles.
 const IMAGES: usize = 512 * 1024;
@@ -34,16 +35,16 @@ struct Item {
 
 /// The output, which threads write disjoint parts of.
 #[derive(Clone, Copy)]
-struct Output(*mut f32);
+struct Output<T>(*mut T);
 
 // SAFETY: each item writes the pixels and channels that are its own, and nothing reads them
 // before all items are done.
-unsafe impl Send for Output {}
+unsafe impl<T: Send> Send for Output<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Output {}
+unsafe impl<T: Send> Sync for Output<T> {}
 
-impl Output {
-    fn pointer(self) -> *mut f32 {
+impl<T> Output<T> {
+    fn pointer(self) -> *mut T {
         self.0
     }
 }
@@ -51,31 +52,33 @@ impl Output {
 /// Runs `plan` on `n` images: `target = epilogue(source * panels)`, threaded. Every sum is in one
 /// piece, so no bit depends on the threads.
 ///
+/// - `source`: steps, as the plan counts
+///
 /// # Panics
 /// Where lengths disagree with the plan.
-pub(crate) fn run(
+pub(crate) fn run<T: Number>(
     plan: &Plan,
     n: usize,
-    source: &[f32],
-    panels: &Panels,
-    epilogue: &Epilogue<'_>,
-    target: &mut [f32],
+    source: &[T::Step],
+    panels: &Panels<T>,
+    epilogue: &Epilogue<'_, T>,
+    target: &mut [T],
 ) {
     check(plan, n, source, panels, epilogue, target);
-    let kernels = Kernels::of(panels.isa);
+    let kernels = T::kernels(panels.isa);
     let output = Output(target.as_mut_ptr());
     items(plan, n, kernels, rayon::current_num_threads())
         .par_iter()
         .for_each(|item| run_item(kernels, plan, item, source, panels, epilogue, output));
 }
 
-fn check(
+fn check<T: Number>(
     plan: &Plan,
     n: usize,
-    source: &[f32],
-    panels: &Panels,
-    epilogue: &Epilogue<'_>,
-    target: &[f32],
+    source: &[T::Step],
+    panels: &Panels<T>,
+    epilogue: &Epilogue<'_, T>,
+    target: &[T],
 ) {
     let (source_image, target_image) = plan.images();
     assert_eq!(
@@ -112,7 +115,7 @@ fn check(
 
 /// Cuts the work: by groups of images, class, and stretch of pixels; where that gives too few
 /// pieces for the threads, by blocks of channels too.
-fn items(plan: &Plan, n: usize, kernels: &Kernels, threads: usize) -> Vec<Item> {
+fn items<T: Number>(plan: &Plan, n: usize, kernels: &Kernels<T>, threads: usize) -> Vec<Item> {
     let (image, blocks) = (
         plan.images().0 * 4,
         plan.channels().1.div_ceil(kernels.width()),
@@ -148,14 +151,14 @@ fn items(plan: &Plan, n: usize, kernels: &Kernels, threads: usize) -> Vec<Item> 
 }
 
 /// Pixels, tiles innermost: a panel serves all of them before the next is read.
-fn run_item(
-    kernels: &Kernels,
+fn run_item<T: Number>(
+    kernels: &Kernels<T>,
     plan: &Plan,
     item: &Item,
-    source: &[f32],
-    panels: &Panels,
-    epilogue: &Epilogue<'_>,
-    output: Output,
+    source: &[T::Step],
+    panels: &Panels<T>,
+    epilogue: &Epilogue<'_, T>,
+    output: Output<T>,
 ) {
     let mut tiles = tiles(kernels, plan, item, source, epilogue, output);
     for block in item.blocks.clone() {
@@ -175,14 +178,14 @@ fn run_item(
 }
 
 /// The tiles of an item's pixels, shared out evenly: 11 and 11 rather than 12 and 10.
-fn tiles<'a>(
-    kernels: &Kernels,
+fn tiles<'a, T: Number>(
+    kernels: &Kernels<T>,
     plan: &'a Plan,
     item: &Item,
-    source: &[f32],
-    epilogue: &'a Epilogue<'a>,
-    output: Output,
-) -> Vec<(usize, Tile<'a>)> {
+    source: &[T::Step],
+    epilogue: &'a Epilogue<'a, T>,
+    output: Output<T>,
+) -> Vec<(usize, Tile<'a, T>)> {
     let class = &plan.classes()[item.class];
     let segments = class.segments.as_ptr_range();
     let mut places = places(plan, class, item);
@@ -214,7 +217,7 @@ fn tiles<'a>(
     (0..n).map(tile).collect()
 }
 
-/// Source and target elements of an item's pixels in order.
+/// Source steps and target elements of an item's pixels in order.
 fn places<'a>(plan: &Plan, class: &'a Class, item: &Item) -> impl Iterator<Item = Place> + use<'a> {
     let (source_image, target_image) = plan.images();
     let (first, per_image) = (item.first_image, class.pixels());

@@ -11,6 +11,8 @@ use crate::isa::Isa;
 use crate::microkernels::buffer::Buffer;
 use crate::nhwc::plan::ConvShape;
 use crate::nhwc::weight_plan::{Chunk, WeightPlan};
+use crate::number::Number;
+use crate::own::element::wide;
 
 /// Parts that a small result is summed in: fixed, so that no bit depends on the threads.
 const PARTS: usize = 4;
@@ -30,13 +32,15 @@ struct Rows {
     table: usize,
 }
 
-/// All that the parts of one weight gradient share.
-struct Pass<'a> {
+/// All that the parts of one weight gradient share. Of pairs of numbers, a pair is the same
+/// element of two images, and two images count as one: so every tap, stride and padding finds
+/// whole pairs.
+struct Pass<'a, T: Number> {
     shape: &'a ConvShape,
     plan: &'a WeightPlan,
-    kernels: &'static Kernels,
-    x: &'a [f32],
-    grad: &'a [f32],
+    kernels: &'static Kernels<T>,
+    x: &'a [T],
+    grad: &'a [T],
     tiles: Vec<Rows>,
     /// Channels of the result as packed.
     width: usize,
@@ -49,11 +53,11 @@ struct Pass<'a> {
 ///
 /// # Panics
 /// Where lengths disagree with the shape.
-pub(crate) fn gradient(
+pub(crate) fn gradient<T: Number>(
     shape: &ConvShape,
     plan: &WeightPlan,
-    x: &[f32],
-    grad: &[f32],
+    x: &[T],
+    grad: &[T],
     isa: Isa,
 ) -> Vec<f32> {
     assert_eq!(
@@ -66,7 +70,7 @@ pub(crate) fn gradient(
         shape.n * shape.out_image(),
         "the gradient holds the images"
     );
-    let kernels = Kernels::of(isa);
+    let kernels = T::kernels(isa);
     let blocks = shape.c_out.div_ceil(kernels.width());
     let width = (blocks - 1) * kernels.width() + kernels.packed(blocks - 1, shape.c_out);
     let tiles = tiles(plan, kernels.pixels);
@@ -85,7 +89,7 @@ pub(crate) fn gradient(
     } else {
         1
     };
-    let mut sums = Buffer::take(parts * size);
+    let mut sums = Buffer::<f32>::take(parts * size);
     if parts > 1 {
         sums.par_chunks_mut(size)
             .enumerate()
@@ -122,10 +126,15 @@ fn tiles(plan: &WeightPlan, most: usize) -> Vec<Rows> {
     tiles
 }
 
-impl Pass<'_> {
+impl<T: Number> Pass<'_, T> {
+    /// Images as the plan counts them.
+    fn images(&self) -> usize {
+        self.shape.n.div_ceil(T::PACK)
+    }
+
     /// Chunks of all groups of images.
     fn jobs(&self) -> usize {
-        self.shape.n.div_ceil(self.plan.images()) * self.plan.chunks().len()
+        self.images().div_ceil(self.plan.images()) * self.plan.chunks().len()
     }
 
     /// The whole sum, rows shared out among the threads.
@@ -156,7 +165,7 @@ impl Pass<'_> {
         for job in jobs {
             let chunk = &chunks[job % chunks.len()];
             let image = job / chunks.len() * self.plan.images();
-            let images = self.plan.images().min(self.shape.n - image);
+            let images = self.plan.images().min(self.images() - image);
             self.add_chunk(chunk, image..image + images, tiles, job != first, sums);
         }
     }
@@ -172,8 +181,8 @@ impl Pass<'_> {
         let pixels = chunk.out_rows.len() * self.shape.out.1 * images.len();
         let mut packed = Buffer::take(pixels * self.width);
         self.pack(chunk, images.clone(), &mut packed);
-        let row = self.shape.size.1 * self.shape.c_in;
-        let input = &self.x[images.start * self.shape.image() + chunk.first_row * row..];
+        let mut pairs = Buffer::take(0);
+        let input = self.input(chunk, images.clone(), &mut pairs);
         let blocks = self.shape.c_out.div_ceil(self.kernels.width());
         let group = (PACKED / (pixels * self.kernels.width() * 4)).clamp(1, blocks);
         let first_row = tiles.first().map_or(0, |rows| rows.first);
@@ -196,6 +205,36 @@ impl Pass<'_> {
             }
         }
         packed.give_back();
+        pairs.give_back();
+    }
+
+    /// The chunk's images from its first row on; pairs are made in a buffer.
+    fn input<'a>(
+        &'a self,
+        chunk: &Chunk,
+        images: Range<usize>,
+        pairs: &'a mut Buffer<T::Step>,
+    ) -> &'a [T::Step] {
+        let (image, row) = (self.shape.image(), self.shape.size.1 * self.shape.c_in);
+        let (first, len) = (chunk.first_row * row, chunk.in_rows * row);
+        if let Some(steps) = T::in_place(self.x) {
+            return &steps[images.start * image + first..];
+        }
+        pairs.resize(images.len() * image);
+        for (place, number) in images.enumerate() {
+            let (own, partner) = self.both(self.x, image, number);
+            let partner = partner.map(|partner| &partner[first..][..len]);
+            let steps = &mut pairs[place * image..][..len];
+            wide(|| T::pair(&own[first..][..len], partner, steps));
+        }
+        pairs
+    }
+
+    /// The images that image `number`, as the plan counts, is made of.
+    fn both<'a>(&self, values: &'a [T], image: usize, number: usize) -> (&'a [T], Option<&'a [T]>) {
+        let all = values[number * T::PACK * image..].split_at(image);
+        let is_pair = T::PACK > 1 && number * T::PACK + 1 < self.shape.n;
+        (all.0, is_pair.then_some(all.1))
     }
 
     fn run_tile(
@@ -203,7 +242,7 @@ impl Pass<'_> {
         rows: Rows,
         block: usize,
         table: &[[i32; 2]],
-        (panel, input): (&[f32], &[f32]),
+        (panel, input): (&[T::Step], &[T::Step]),
         sums: &mut [f32],
         is_added: bool,
     ) {
@@ -226,23 +265,25 @@ impl Pass<'_> {
     }
 
     /// The gradient of a chunk's pixels as panels `[pixel][channel]`; zeros fill the last one up.
-    fn pack(&self, chunk: &Chunk, images: Range<usize>, packed: &mut [f32]) {
+    fn pack(&self, chunk: &Chunk, images: Range<usize>, packed: &mut [T::Step]) {
         let (c, per_image) = (self.shape.c_out, chunk.out_rows.len() * self.shape.out.1);
         let pixels = per_image * images.len();
         for (block, first) in (0..c).step_by(self.kernels.width()).enumerate() {
             let width = self.kernels.packed(block, c);
             let there = width.min(c - first);
             let panel = &mut packed[first * pixels..][..width * pixels];
-            for (image, panel) in images
-                .clone()
-                .zip(panel.chunks_exact_mut(per_image * width))
-            {
-                let from = image * self.shape.pixels() + chunk.out_rows.start * self.shape.out.1;
-                let grad = self.grad[from * c..][..per_image * c].chunks_exact(c);
-                for (row, grad) in panel.chunks_exact_mut(width).zip(grad) {
-                    row[..there].copy_from_slice(&grad[first..first + there]);
-                    row[there..].fill(0.0);
-                }
+            let panels = panel.chunks_exact_mut(per_image * width);
+            for (image, panel) in images.clone().zip(panels) {
+                let (own, partner) = self.both(self.grad, self.shape.out_image(), image);
+                let from = chunk.out_rows.start * self.shape.out.1 * c + first;
+                wide(|| {
+                    for (pixel, row) in panel.chunks_exact_mut(width).enumerate() {
+                        let at = from + pixel * c..from + pixel * c + there;
+                        let partner = partner.map(|grad| &grad[at.clone()]);
+                        T::pair(&own[at], partner, &mut row[..there]);
+                        row[there..].fill(T::Step::default());
+                    }
+                });
             }
         }
     }

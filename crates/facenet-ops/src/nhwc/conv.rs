@@ -4,18 +4,20 @@ use candle_core::{Result, bail};
 
 use crate::config::ConvConfig;
 use crate::isa::Isa;
+use crate::microkernels::buffer::Buffer;
 use crate::microkernels::{Epilogue, implicit, weights};
 use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::{ConvShape, Plan};
 use crate::nhwc::weight_plan::WeightPlan;
+use crate::number::{Bf16, Number};
 
 /// Writes the output with its epilogue, `[n, out_h, out_w, c_out]`.
-pub(crate) fn forward(
+pub(crate) fn forward<T: Number>(
     shape: &ConvShape,
-    x: &[f32],
+    x: &[T],
     weight: &[f32],
-    epilogue: &Epilogue<'_>,
-    y: &mut [f32],
+    epilogue: &Epilogue<'_, T>,
+    y: &mut [T],
 ) {
     let panels = Panels::forward(shape, weight, Isa::current());
     forward_packed(shape, x, &panels, epilogue, y);
@@ -23,37 +25,45 @@ pub(crate) fn forward(
 }
 
 /// [`forward`] with its weights packed.
-pub(crate) fn forward_packed(
+pub(crate) fn forward_packed<T: Number>(
     shape: &ConvShape,
-    x: &[f32],
-    panels: &Panels,
-    epilogue: &Epilogue<'_>,
-    y: &mut [f32],
+    x: &[T],
+    panels: &Panels<T>,
+    epilogue: &Epilogue<'_, T>,
+    y: &mut [T],
 ) {
-    implicit::run(&Plan::forward(shape), shape.n, x, panels, epilogue, y);
+    let (plan, mut filled) = (Plan::forward(shape, T::PACK), Buffer::take(0));
+    let x = T::steps(x, shape.c_in, &mut filled);
+    implicit::run(&plan, shape.n, x, panels, epilogue, y);
+    filled.give_back();
 }
 
 /// Writes the input's gradient, `[n, h, w, c_in]`, of the output's, with an epilogue.
-pub(crate) fn data_gradient(
+pub(crate) fn data_gradient<T: Number>(
     shape: &ConvShape,
     weight: &[f32],
-    grad: &[f32],
-    epilogue: &Epilogue<'_>,
-    dx: &mut [f32],
+    grad: &[T],
+    epilogue: &Epilogue<'_, T>,
+    dx: &mut [T],
 ) {
+    let (plan, mut filled) = (Plan::gradient(shape, T::PACK), Buffer::take(0));
+    let grad = T::steps(grad, shape.c_out, &mut filled);
     let panels = Panels::gradient(shape, weight, Isa::current());
-    implicit::run(&Plan::gradient(shape), shape.n, grad, &panels, epilogue, dx);
+    implicit::run(&plan, shape.n, grad, &panels, epilogue, dx);
     panels.give_back();
+    filled.give_back();
 }
 
 /// The weight's gradient, `[c_out, c_in, kh, kw]`, of the output's.
-pub(crate) fn weight_gradient(shape: &ConvShape, x: &[f32], grad: &[f32]) -> Vec<f32> {
-    weights::gradient(shape, &WeightPlan::new(shape), x, grad, Isa::current())
+pub(crate) fn weight_gradient<T: Number>(shape: &ConvShape, x: &[T], grad: &[T]) -> Vec<f32> {
+    let plan = WeightPlan::new(shape, T::PACK);
+    weights::gradient(shape, &plan, x, grad, Isa::current())
 }
 
-/// A dense convolution of NHWC slices, `f32`, threaded by rayon, with no tensors around it.
+/// A dense convolution of NHWC slices, `f32` or [`Bf16`], threaded by rayon, with no tensors
+/// around it.
 ///
-/// Weights are `[c_out, c_in, kh, kw]`. No bit of a result depends on the number of threads.
+/// Weights are `[c_out, c_in, kh, kw]`, always `f32`: the passes of [`Bf16`] read them rounded. No bit of a result depends on the number of threads.
 ///
 /// ```
 /// # fn main() -> candle_core::Result<()> {
@@ -102,11 +112,7 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn forward(&self, x: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
-        self.check("x", x, self.shape.image() * self.shape.n)?;
-        self.check("weight", weight, self.weights())?;
-        let mut y = vec![0.0; self.shape.n * self.shape.out_image()];
-        forward(&self.shape, x, weight, &Epilogue::default(), &mut y);
-        Ok(y)
+        self.forward_in(x, weight)
     }
 
     /// The input's gradient of the output's.
@@ -114,11 +120,7 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn data_gradient(&self, weight: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
-        self.check("weight", weight, self.weights())?;
-        self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
-        let mut dx = vec![0.0; self.shape.n * self.shape.image()];
-        data_gradient(&self.shape, weight, grad, &Epilogue::default(), &mut dx);
-        Ok(dx)
+        self.data_gradient_in(weight, grad)
     }
 
     /// The weight's gradient of the output's.
@@ -126,6 +128,85 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn weight_gradient(&self, x: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
+        self.weight_gradient_in(x, grad)
+    }
+
+    /// [`NhwcConv::forward`] of [`Bf16`]: weights are rounded, products summed in `f32`, and sums
+    /// rounded.
+    ///
+    /// Where [`Isa::has_bf16`], denormal numbers count as zero.
+    ///
+    /// ```
+    /// # fn main() -> candle_core::Result<()> {
+    /// use facenet_ops::Bf16;
+    /// let conv = facenet_ops::NhwcConv::new(1, (1, 2), (2, 1), (1, 1), Default::default())?;
+    /// let x = [1.0, 2.0, 3.0, 4.0].map(Bf16::from_f32);
+    /// // No `Bf16` is 1 / 256 above 1: the weight is 1.
+    /// let y = conv.forward_bf16(&x, &[100.0, 1.0 + 1.0 / 256.0])?;
+    /// assert_eq!(y, [102.0, 304.0].map(Bf16::from_f32));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where a slice has another length.
+    pub fn forward_bf16(&self, x: &[Bf16], weight: &[f32]) -> Result<Vec<Bf16>> {
+        self.forward_in(x, weight)
+    }
+
+    /// [`NhwcConv::data_gradient`] of [`Bf16`], as [`NhwcConv::forward_bf16`].
+    ///
+    /// ```
+    /// # fn main() -> candle_core::Result<()> {
+    /// use facenet_ops::Bf16;
+    /// let conv = facenet_ops::NhwcConv::new(1, (1, 1), (2, 1), (1, 1), Default::default())?;
+    /// let dx = conv.data_gradient_bf16(&[10.0, 1.0], &[Bf16::from_f32(0.5)])?;
+    /// assert_eq!(dx, [5.0, 0.5].map(Bf16::from_f32));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where a slice has another length.
+    pub fn data_gradient_bf16(&self, weight: &[f32], grad: &[Bf16]) -> Result<Vec<Bf16>> {
+        self.data_gradient_in(weight, grad)
+    }
+
+    /// [`NhwcConv::weight_gradient`] of [`Bf16`]; sums and result are `f32`.
+    ///
+    /// ```
+    /// # fn main() -> candle_core::Result<()> {
+    /// use facenet_ops::Bf16;
+    /// let conv = facenet_ops::NhwcConv::new(1, (1, 2), (1, 1), (1, 1), Default::default())?;
+    /// let (x, grad) = ([1.0, 300.0].map(Bf16::from_f32), [1.0, 1.0].map(Bf16::from_f32));
+    /// assert_eq!(conv.weight_gradient_bf16(&x, &grad)?, [301.0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Where a slice has another length.
+    pub fn weight_gradient_bf16(&self, x: &[Bf16], grad: &[Bf16]) -> Result<Vec<f32>> {
+        self.weight_gradient_in(x, grad)
+    }
+
+    fn forward_in<T: Number>(&self, x: &[T], weight: &[f32]) -> Result<Vec<T>> {
+        self.check("x", x, self.shape.image() * self.shape.n)?;
+        self.check("weight", weight, self.weights())?;
+        let mut y = vec![T::default(); self.shape.n * self.shape.out_image()];
+        forward(&self.shape, x, weight, &Epilogue::default(), &mut y);
+        Ok(y)
+    }
+
+    fn data_gradient_in<T: Number>(&self, weight: &[f32], grad: &[T]) -> Result<Vec<T>> {
+        self.check("weight", weight, self.weights())?;
+        self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
+        let mut dx = vec![T::default(); self.shape.n * self.shape.image()];
+        data_gradient(&self.shape, weight, grad, &Epilogue::default(), &mut dx);
+        Ok(dx)
+    }
+
+    fn weight_gradient_in<T: Number>(&self, x: &[T], grad: &[T]) -> Result<Vec<f32>> {
         self.check("x", x, self.shape.image() * self.shape.n)?;
         self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
         Ok(weight_gradient(&self.shape, x, grad))
@@ -135,7 +216,7 @@ impl NhwcConv {
         self.shape.c_out * self.shape.c_in * self.shape.taps()
     }
 
-    fn check(&self, what: &str, slice: &[f32], expected: usize) -> Result<()> {
+    fn check<T>(&self, what: &str, slice: &[T], expected: usize) -> Result<()> {
         if slice.len() != expected {
             bail!(
                 "NhwcConv: {what} of {:?}: expected {expected} numbers, found {}",

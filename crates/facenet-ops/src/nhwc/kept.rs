@@ -22,14 +22,14 @@ pub struct KeptWeights(Arc<Mutex<HashMap<Key, Kept>>>);
 type Key = (usize, [usize; 4], Isa);
 
 struct Kept {
-    panels: Arc<Panels>,
+    panels: Arc<Panels<f32>>,
     /// Holds the memory, so that no other weight comes to lie there.
     _weight: Tensor,
 }
 
 impl KeptWeights {
     /// The panels of `weight`, `[c_out, c_in, kh, kw]`, packed at the first call.
-    pub(crate) fn forward(&self, shape: &ConvShape, weight: &Tensor) -> Result<Arc<Panels>> {
+    pub(crate) fn forward(&self, shape: &ConvShape, weight: &Tensor) -> Result<Arc<Panels<f32>>> {
         let (isa, (c_out, c_in, kh, kw)) = (Isa::current(), weight.dims4()?);
         with_elements(weight, |values: &[f32]| {
             let key = (values.as_ptr() as usize, [c_out, c_in, kh, kw], isa);

@@ -3,13 +3,14 @@
 use rayon::prelude::*;
 
 use crate::isa::Isa;
-use crate::microkernels::Kernels;
 use crate::microkernels::buffer::Buffer;
 use crate::nhwc::plan::ConvShape;
+use crate::number::Number;
 
-/// Panels of output channels, each `[tap, channel in][width]`; zeros fill the last one up.
-pub(crate) struct Panels {
-    pub(crate) values: Buffer,
+/// Panels of output channels, each `[tap, channel in][width]` in steps; zeros fill the last one
+/// up.
+pub(crate) struct Panels<T: Number> {
+    pub(crate) values: Buffer<T::Step>,
     /// Rows of a panel.
     pub(crate) steps: usize,
     /// Channels of all panels.
@@ -17,14 +18,14 @@ pub(crate) struct Panels {
     pub(crate) isa: Isa,
 }
 
-impl Panels {
+impl<T: Number> Panels<T> {
     /// For [`super::plan::Plan::forward`].
     ///
     /// - `weight`: `[c_out, c_in, kh, kw]`
     pub(crate) fn forward(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
         let (taps, c_in) = (shape.taps(), shape.c_in);
         let rows = taps * c_in;
-        Self::packed(shape.c_out, rows, isa, |first, width, panel| {
+        Self::packed(shape.c_out, (taps, c_in), isa, |first, width, panel| {
             let lanes = width.min(shape.c_out - first);
             let weight = &weight[first * rows..][..lanes * rows];
             for_blocks(rows, width, |row, lane| {
@@ -41,7 +42,7 @@ impl Panels {
     /// For [`super::plan::Plan::gradient`]: taps from the kernel's end, channels swapped.
     pub(crate) fn gradient(shape: &ConvShape, weight: &[f32], isa: Isa) -> Self {
         let (taps, c_in, c_out) = (shape.taps(), shape.c_in, shape.c_out);
-        Self::packed(c_in, taps * c_out, isa, |first, width, panel| {
+        Self::packed(c_in, (taps, c_out), isa, |first, width, panel| {
             let lanes = width.min(c_in - first);
             for o in 0..c_out {
                 for tap in 0..taps {
@@ -53,21 +54,26 @@ impl Panels {
         })
     }
 
-    /// Panels of `steps` rows for `channels`, each by `pack(first channel, width, panel)`.
+    /// Panels for `channels`, each by `pack(first channel, width, panel in f32)`.
+    ///
+    /// - `rows`: taps, and channels that are read
     fn packed(
         channels: usize,
-        steps: usize,
+        rows: (usize, usize),
         isa: Isa,
         pack: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Self {
-        let kernels = Kernels::of(isa);
-        let width = kernels.width();
+        let kernels = T::kernels(isa);
+        let (width, steps) = (kernels.width(), rows.0 * rows.1.div_ceil(T::PACK));
         let blocks = channels.div_ceil(width);
         let len = (blocks - 1) * width + kernels.packed(blocks - 1, channels);
         let mut values = Buffer::take(len * steps);
         let panels = values.par_chunks_mut((width * steps).max(1)).enumerate();
         panels.for_each(|(block, panel)| {
-            pack(block * width, kernels.packed(block, channels), panel);
+            let own = kernels.packed(block, channels);
+            T::panel(panel, (rows.1, own), |panel| {
+                pack(block * width, own, panel);
+            });
         });
         Self {
             values,
@@ -84,10 +90,10 @@ impl Panels {
 }
 
 /// Rows and columns that are turned about together: a cache line of either.
-pub(crate) const BLOCK: usize = 16;
+const BLOCK: usize = 16;
 
 /// Calls `f` with the first row and the first column of each block.
-pub(crate) fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, usize)) {
+fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, usize)) {
     for row in (0..rows).step_by(BLOCK) {
         for column in (0..columns).step_by(BLOCK) {
             f(row, column);
@@ -96,12 +102,12 @@ pub(crate) fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, u
 }
 
 /// A corner of a matrix, to be written column by column.
-pub(crate) struct Block([[f32; BLOCK]; BLOCK]);
+struct Block([[f32; BLOCK]; BLOCK]);
 
 impl Block {
     /// Of lanes of `len` values, `lanes` of them, from value `at.0` of lane `at.1` on; zeros
     /// beyond.
-    pub(crate) fn read(lanes: &[f32], (len, n): (usize, usize), at: (usize, usize)) -> Self {
+    fn read(lanes: &[f32], (len, n): (usize, usize), at: (usize, usize)) -> Self {
         let mut block = [[0.0; BLOCK]; BLOCK];
         let values = at.0..len.min(at.0 + BLOCK);
         for (to, lane) in block.iter_mut().zip(at.1..n) {
@@ -112,7 +118,7 @@ impl Block {
     }
 
     /// Value `i` of each lane.
-    pub(crate) fn write_column(&self, i: usize, to: &mut [f32]) {
+    fn write_column(&self, i: usize, to: &mut [f32]) {
         to.iter_mut()
             .zip(&self.0)
             .for_each(|(to, lane)| *to = lane[i]);
@@ -149,13 +155,13 @@ mod tests {
         let weight: Vec<f32> = (0..12_u8)
             .map(|i| f32::from(i / 4) * 100.0 + f32::from(i / 2 % 2) * 10.0 + f32::from(i % 2))
             .collect();
-        let panels = Panels::forward(&shape, &weight, Isa::Portable);
+        let panels = Panels::<f32>::forward(&shape, &weight, Isa::Portable);
         // Half a panel of 8 lanes; row 1 is tap 0 of channel 1.
         assert_eq!(
             panels.values[8..16],
             [10.0, 110.0, 210.0, 0.0, 0.0, 0.0, 0.0, 0.0]
         );
-        let panels = Panels::gradient(&shape, &weight, Isa::Portable);
+        let panels = Panels::<f32>::gradient(&shape, &weight, Isa::Portable);
         // Row 1 is the last tap of output 1.
         assert_eq!(
             panels.values[8..16],

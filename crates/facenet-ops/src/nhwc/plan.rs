@@ -84,7 +84,7 @@ impl ConvShape {
 pub(crate) struct Class {
     /// The reduction, from a pixel's source.
     pub(crate) segments: Vec<Segment>,
-    /// Elements of source and target, to be added to those of the column.
+    /// Steps of the source and elements of the target, to be added to those of the column.
     pub(crate) rows: Vec<Place>,
     pub(crate) columns: Vec<Place>,
 }
@@ -95,7 +95,7 @@ impl Class {
         self.rows.len() * self.columns.len()
     }
 
-    /// Source and target element of pixel `pixel`.
+    /// Source step and target element of pixel `pixel`.
     pub(crate) fn place(&self, pixel: usize) -> Place {
         let row = self.rows[pixel / self.columns.len()];
         let column = self.columns[pixel % self.columns.len()];
@@ -106,7 +106,7 @@ impl Class {
     }
 }
 
-/// Where a pass reads, or writes: pixels of a row, and channels.
+/// Where a pass reads, or writes: pixels of a row, and channels, of a source in steps.
 #[derive(Clone, Copy, Debug)]
 struct Side {
     width: usize,
@@ -126,11 +126,13 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// From input to output.
-    pub(crate) fn forward(shape: &ConvShape) -> Self {
+    ///
+    /// - `pack`: channels of a step of the source
+    pub(crate) fn forward(shape: &ConvShape, pack: usize) -> Self {
         let groups = shape.axes().map(|axis| axis.forward());
         let source = Side {
             width: shape.size.1,
-            channels: shape.c_in,
+            channels: shape.c_in.div_ceil(pack),
         };
         let target = Side {
             width: shape.out.1,
@@ -138,20 +140,22 @@ impl Plan {
         };
         Self {
             classes: classes(&groups, shape.kernel.1, source, target),
-            source_image: shape.image(),
+            source_image: shape.size.0 * shape.size.1 * source.channels,
             target_image: shape.out_image(),
-            channels: (shape.c_in, shape.c_out),
-            steps: shape.taps() * shape.c_in,
+            channels: (source.channels, shape.c_out),
+            steps: shape.taps() * source.channels,
         }
     }
 
     /// From the output's gradient to the input's. With a stride its phases come out as classes
     /// of fewer taps; what no output reads is a class without any, and gets zero.
-    pub(crate) fn gradient(shape: &ConvShape) -> Self {
+    ///
+    /// - `pack`: as [`Plan::forward`]
+    pub(crate) fn gradient(shape: &ConvShape, pack: usize) -> Self {
         let groups = shape.axes().map(|axis| axis.gradient());
         let source = Side {
             width: shape.out.1,
-            channels: shape.c_out,
+            channels: shape.c_out.div_ceil(pack),
         };
         let target = Side {
             width: shape.size.1,
@@ -159,10 +163,10 @@ impl Plan {
         };
         Self {
             classes: classes(&groups, shape.kernel.1, source, target),
-            source_image: shape.out_image(),
+            source_image: shape.pixels() * source.channels,
             target_image: shape.image(),
-            channels: (shape.c_out, shape.c_in),
-            steps: shape.taps() * shape.c_out,
+            channels: (source.channels, shape.c_in),
+            steps: shape.taps() * source.channels,
         }
     }
 
@@ -170,12 +174,12 @@ impl Plan {
         &self.classes
     }
 
-    /// Elements of a source image and of a target image.
+    /// Steps of a source image and elements of a target image.
     pub(crate) fn images(&self) -> (usize, usize) {
         (self.source_image, self.target_image)
     }
 
-    /// Channels of source and target.
+    /// Steps of a source pixel and channels of a target pixel.
     pub(crate) fn channels(&self) -> (usize, usize) {
         self.channels
     }
@@ -256,8 +260,11 @@ mod tests {
 
     #[test]
     fn a_padded_kernel_has_nine_classes_and_a_plain_one_a_single_segment_a_row() {
-        assert_eq!(Plan::forward(&shape((3, 3), 1, (1, 1))).classes().len(), 9);
-        let plan = Plan::forward(&shape((3, 3), 1, (0, 0)));
+        assert_eq!(
+            Plan::forward(&shape((3, 3), 1, (1, 1)), 1).classes().len(),
+            9
+        );
+        let plan = Plan::forward(&shape((3, 3), 1, (0, 0)), 1);
         let [class] = plan.classes() else {
             panic!("one class")
         };
@@ -268,6 +275,11 @@ mod tests {
             .map(|s| (s.step, s.source, s.end))
             .collect();
         assert_eq!(starts, [(0, 0, 6), (6, 12, 18), (12, 24, 30)]);
+        // Half as many pairs.
+        let plan = Plan::forward(&shape((3, 3), 1, (0, 0)), 2);
+        let second = plan.classes()[0].segments[1];
+        assert_eq!((second.step, second.source, second.end), (3, 6, 9));
+        assert_eq!((plan.steps(), plan.images().0), (9, 30));
     }
 
     #[test]
@@ -279,7 +291,8 @@ mod tests {
             ((5, 5), 1, (2, 2)),
         ] {
             let shape = shape(kernel, stride, padding);
-            for plan in [Plan::forward(&shape), Plan::gradient(&shape)] {
+            let both = |pack| [Plan::forward(&shape, pack), Plan::gradient(&shape, pack)];
+            for plan in both(1).into_iter().chain(both(2)) {
                 let mut seen = vec![0; plan.images().1];
                 for class in plan.classes() {
                     for pixel in 0..class.pixels() {

@@ -29,12 +29,14 @@ pub(crate) struct Chunk {
     pub(crate) out_rows: Range<usize>,
     /// First input row; tables count from there.
     pub(crate) first_row: usize,
+    /// Input rows that any output row reads.
+    pub(crate) in_rows: usize,
     /// Each table's first entry, and entries of an image.
     pub(crate) tables: Vec<(usize, usize)>,
 }
 
 /// The units and tables of a weight gradient. Each entry's element, plus a unit's, lies in the
-/// chunk's images, and its row among the chunk's pixels.
+/// chunk's images and input rows, and its row among the chunk's pixels.
 #[derive(Clone, Debug)]
 pub(crate) struct WeightPlan {
     units: Vec<Unit>,
@@ -44,11 +46,12 @@ pub(crate) struct WeightPlan {
 }
 
 impl WeightPlan {
-    pub(crate) fn new(shape: &ConvShape) -> Self {
+    /// - `pack`: images whose elements are side by side in a step; such count as one image
+    pub(crate) fn new(shape: &ConvShape, pack: usize) -> Self {
         let (oh, ow) = shape.out;
         let rows = (PIXELS / ow).clamp(1, oh);
         let images = if rows == oh {
-            (PIXELS / shape.pixels()).clamp(1, shape.n.max(1))
+            (PIXELS / shape.pixels()).clamp(1, shape.n.div_ceil(pack).max(1))
         } else {
             1
         };
@@ -124,6 +127,8 @@ fn chunk(
     let first_row = (out_rows.start * shape.config.stride.0)
         .saturating_sub(shape.config.padding.0)
         .min(shape.size.0 - 1);
+    let end = (out_rows.end - 1) * shape.config.stride.0 + shape.kernel.0;
+    let end = end.saturating_sub(shape.config.padding.0).min(shape.size.0);
     let taps = if is_padded(shape) { shape.taps() } else { 1 };
     let tables = (0..taps)
         .map(|tap| {
@@ -138,6 +143,7 @@ fn chunk(
     Chunk {
         out_rows,
         first_row,
+        in_rows: end.saturating_sub(first_row),
         tables,
     }
 }
@@ -191,7 +197,7 @@ mod tests {
             out: (1, 3),
             config,
         };
-        let plan = WeightPlan::new(&shape);
+        let plan = WeightPlan::new(&shape, 1);
         assert_eq!((plan.images(), plan.units().len()), (2, 3));
         let entries = |tap: usize| {
             let table = plan.table(plan.chunks()[0].tables[tap], 2);
@@ -200,5 +206,6 @@ mod tests {
         // The left tap misses the first pixel of each image of three.
         assert_eq!(entries(0), [[0, 1], [2, 2], [6, 4], [8, 5]]);
         assert_eq!(entries(2), [[2, 0], [4, 1], [8, 3], [10, 4]]);
+        assert_eq!(WeightPlan::new(&shape, 2).images(), 1);
     }
 }

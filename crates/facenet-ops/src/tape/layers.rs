@@ -96,7 +96,7 @@ struct Passes {
 }
 
 impl Passes {
-    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_>, y: &mut [f32]) -> Result<()> {
+    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_, f32>, y: &mut [f32]) -> Result<()> {
         if let (Some(kept), false) = (&self.kept, self.is_depthwise) {
             let panels = kept.forward(&self.shape, &self.weight)?;
             conv::forward_packed(&self.shape, &x.values, &panels, epilogue, y);

@@ -9,9 +9,9 @@ use crate::tensors::{numbers, var};
 /// What an `f32` sum of `k` products may be off by, in units of `2^-24 √k ‖products‖₂`: the sums
 /// before each of its roundings are of the order of `√k` products. Measured over 6,400 shapes:
 /// 4.6 at most. A bound per value: the largest of a few values may itself be near zero.
-const ROUNDINGS: f64 = 16.0;
+pub(crate) const ROUNDINGS: f64 = 16.0;
 
-type Shape4 = [usize; 4];
+pub(crate) type Shape4 = [usize; 4];
 
 /// The sets that this machine has.
 pub(crate) fn sets() -> impl Iterator<Item = Isa> {
@@ -30,10 +30,16 @@ fn output_weights(y: &Tensor) -> Result<Tensor> {
         .to_dtype(y.dtype())
 }
 
-/// Output and both gradients, as `f64`.
-fn passes(x: &Var, w: &Var, config: ConvConfig, route: Route) -> Result<[Vec<f64>; 3]> {
+/// Output and both gradients, as `f64`, of the output weighted by `weights`.
+pub(crate) fn passes(
+    x: &Var,
+    w: &Var,
+    config: ConvConfig,
+    route: Route,
+    weights: fn(&Tensor) -> Result<Tensor>,
+) -> Result<[Vec<f64>; 3]> {
     let y = conv2d(x, w, config, route)?;
-    let weights = output_weights(&y)?;
+    let weights = weights(&y)?;
     gradients(&y, &weights, [x, w])
 }
 
@@ -45,11 +51,16 @@ fn gradients(y: &Tensor, weights: &Tensor, [x, w]: [&Var; 2]) -> Result<[Vec<f64
 }
 
 /// For each value of [`passes`], `2^-24 √k ‖products‖₂` of the `k` products that it sums.
-fn units(x: &Var, w: &Var, config: ConvConfig) -> Result<[Vec<f64>; 3]> {
+pub(crate) fn units(
+    x: &Var,
+    w: &Var,
+    config: ConvConfig,
+    weights: fn(&Tensor) -> Result<Tensor>,
+) -> Result<[Vec<f64>; 3]> {
     let squared = |var: &Var| Var::from_tensor(&var.sqr()?);
     let (x, w) = (squared(x)?, squared(w)?);
     let y = conv2d(&x, &w, config, Route::Native)?;
-    let mut sums = gradients(&y, &output_weights(&y)?.sqr()?, [&x, &w])?;
+    let mut sums = gradients(&y, &weights(&y)?.sqr()?, [&x, &w])?;
     let (c_out, c_in, kh, kw) = w.dims4()?;
     let terms = [c_in * kh * kw, c_out * kh * kw, y.elem_count() / c_out];
     for (sums, k) in sums.iter_mut().zip(terms) {
@@ -79,10 +90,10 @@ fn check(xs: Shape4, ws: Shape4, config: ConvConfig) {
         let (x, w) = (rounded(&var(1, &xs)?)?, rounded(&var(2, &ws)?)?);
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64)?);
         let (wide_x, wide_w) = (wide(&x)?, wide(&w)?);
-        let expected = passes(&wide_x, &wide_w, config, Route::Native)?;
-        let units = units(&wide_x, &wide_w, config)?;
+        let expected = passes(&wide_x, &wide_w, config, Route::Native, output_weights)?;
+        let units = units(&wide_x, &wide_w, config, output_weights)?;
         for isa in sets() {
-            let found = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            let found = with_isa(isa, || passes(&x, &w, config, Route::Own, output_weights))?;
             for (place, pass) in ["y", "dx", "dw"].into_iter().enumerate() {
                 let what = format!("{isa:?} {pass} {xs:?} {ws:?} {config:?}");
                 assert_near(&found[place], &expected[place], &units[place], &what);
@@ -94,7 +105,7 @@ fn check(xs: Shape4, ws: Shape4, config: ConvConfig) {
 }
 
 /// Shapes of the networks and their neighbours: few or many channels, odd ones too.
-fn arb_shape() -> impl Strategy<Value = (Shape4, Shape4, ConvConfig)> {
+pub(crate) fn arb_shape() -> impl Strategy<Value = (Shape4, Shape4, ConvConfig)> {
     let kernels = vec![
         (1, 1),
         (1, 3),
@@ -134,7 +145,7 @@ proptest! {
     }
 }
 
-fn config(stride: usize, padding: (usize, usize)) -> ConvConfig {
+pub(crate) fn config(stride: usize, padding: (usize, usize)) -> ConvConfig {
     ConvConfig {
         stride: (stride, stride),
         padding,
@@ -168,7 +179,7 @@ fn shapes_of_the_networks_agree_with_f64() {
 }
 
 /// Which values are NaN, and which infinite with which sign.
-fn kinds(values: &[f64]) -> Vec<Option<f64>> {
+pub(crate) fn kinds(values: &[f64]) -> Vec<Option<f64>> {
     let kind = |v: &f64| (!v.is_finite()).then(|| if v.is_nan() { 0.0 } else { v.signum() });
     values.iter().map(kind).collect()
 }
@@ -187,11 +198,17 @@ fn nan_and_infinity_go_where_f64_takes_them_and_nowhere_else() -> Result<()> {
         let x = Var::from_tensor(&Tensor::from_vec(values, &xs[..], &Device::Cpu)?)?;
         let w = rounded(&var(2, &ws)?)?;
         let wide = |var: &Var| Var::from_tensor(&var.to_dtype(DType::F64)?);
-        let expected = passes(&wide(&x)?, &wide(&w)?, config, Route::Native)?;
+        let expected = passes(
+            &wide(&x)?,
+            &wide(&w)?,
+            config,
+            Route::Native,
+            output_weights,
+        )?;
         assert!(kinds(&expected[0]).iter().any(Option::is_some));
         assert!(kinds(&expected[0]).iter().any(Option::is_none));
         for isa in sets() {
-            let found = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            let found = with_isa(isa, || passes(&x, &w, config, Route::Own, output_weights))?;
             for (found, expected) in found.iter().zip(&expected) {
                 assert_eq!(kinds(found), kinds(expected), "{isa:?} {config:?}");
             }
@@ -212,7 +229,7 @@ fn bits(isa: Isa, threads: usize) -> Vec<u64> {
             ([1, 70, 3, 3], [200, 70, 1, 3], config(1, (0, 1))),
         ] {
             let (x, w) = (rounded(&var(4, &xs)?)?, rounded(&var(5, &ws)?)?);
-            let passes = with_isa(isa, || passes(&x, &w, config, Route::Own))?;
+            let passes = with_isa(isa, || passes(&x, &w, config, Route::Own, output_weights))?;
             bits.extend(passes.into_iter().flatten().map(f64::to_bits));
         }
         Ok(bits)

@@ -1,5 +1,6 @@
 //! Every operation against naive loops, finite differences, and the other route.
 
+mod bf16;
 mod gradients;
 mod kernels;
 mod naive;

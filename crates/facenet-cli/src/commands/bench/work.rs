@@ -135,13 +135,14 @@ fn computed<T>(
     operations: f64,
     work: impl FnMut() -> Result<T, TrainError>,
 ) -> Result<Measured, TrainError> {
-    let before = peak()?;
+    let precision = args.compute.arithmetic().precision;
+    let before = peak(precision)?;
     let (_, timing) = clocked(args, work)?;
     Ok(Measured {
         images: args.batch_size,
         threads: rayon::current_num_threads(),
         operations: Some(operations),
-        peak: Some(peak()?.max(before)),
+        peak: Some(peak(precision)?.max(before)),
         timing,
     })
 }
