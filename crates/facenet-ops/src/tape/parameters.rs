@@ -13,7 +13,10 @@ use super::backward::Gradient;
 /// Give it to a pass as [`crate::Setting::gradients`]; after candle's `backward`,
 /// [`ParameterGradients::move_into`] completes what that gave.
 #[derive(Clone, Debug, Default)]
-pub struct ParameterGradients(Arc<Mutex<Vec<(Tensor, Vec<f32>)>>>);
+pub struct ParameterGradients(Arc<Mutex<Vec<Left>>>);
+
+/// A parameter and its gradient.
+type Left = (Tensor, Vec<f32>);
 
 impl ParameterGradients {
     /// Puts all gradients that passes have left among candle's, added to those that are there.
