@@ -1,29 +1,48 @@
 //! Batch normalisation with the activation that follows, forward and backward.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::microkernels::Activation;
 use crate::nhwc::rows::{item, sum_in_parts};
 use crate::own::element::wide;
 
-/// Mean and biased variance of each of `c` channels, summed in f64 from the first row on, so
-/// that a large mean takes nothing from a small variance.
-pub(crate) fn moments(x: &[f32], c: usize) -> Vec<(f64, f64)> {
-    let (rows, pivot) = (x.len() / c, &x[..c]);
-    let sums = sum_in_parts(rows, |range| {
-        let mut sums = vec![0.0; 2 * c];
-        let (sum, squares) = sums.split_at_mut(c);
+/// Rows whose sums are taken in f32 before they are added in f64: 16 roundings, a millionth of
+/// what is summed.
+const ROWS: usize = 16;
+
+/// Sums over rows, `[k, c]`: `add` adds some rows to sums in f32, which are added up in f64.
+fn sums_of(rows: usize, len: usize, add: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f64> {
+    sum_in_parts(rows, |range| {
+        let (mut sums, mut block) = (vec![0.0; len], vec![0.0; len]);
         wide(|| {
-            for row in x[range.start * c..range.end * c].chunks_exact(c) {
-                let sums = sum.iter_mut().zip(squares.iter_mut());
-                for ((sum, square), (&x, &pivot)) in sums.zip(row.iter().zip(pivot)) {
-                    let d = f64::from(x) - f64::from(pivot);
-                    *sum += d;
-                    *square += d * d;
-                }
+            for first in range.clone().step_by(ROWS) {
+                block.fill(0.0);
+                add(first..range.end.min(first + ROWS), &mut block);
+                let pairs = sums.iter_mut().zip(&block);
+                pairs.for_each(|(sum, &of_block)| *sum += f64::from(of_block));
             }
         });
         sums
+    })
+}
+
+/// Mean and biased variance of each of `c` channels, summed from the first row on, so that a
+/// large mean takes nothing from a small variance.
+pub(crate) fn moments(x: &[f32], c: usize) -> Vec<(f64, f64)> {
+    let (rows, pivot) = (x.len() / c, &x[..c]);
+    let sums = sums_of(rows, 2 * c, |rows, sums| {
+        let (sum, squares) = sums.split_at_mut(c);
+        let (sum, squares) = (&mut sum[..c], &mut squares[..c]);
+        for row in x[rows.start * c..rows.end * c].chunks_exact(c) {
+            let row = &row[..c];
+            for i in 0..c {
+                let d = row[i] - pivot[i];
+                sum[i] += d;
+                squares[i] += d * d;
+            }
+        }
     });
     let (sum, squares) = sums.split_at(c);
     let of_channel = |((sum, squares), &pivot): ((&f64, &f64), &f32)| {
@@ -217,28 +236,25 @@ fn sums(
 ) -> Vec<f64> {
     let c = lines.channels();
     let of_channel = &of_channel[..c];
-    sum_in_parts(x.len() / c, |range| {
-        let mut sums = vec![0.0; 3 * c];
+    let mean = &lines.mean[..c];
+    sums_of(x.len() / c, 3 * c, |rows, sums| {
         let (sum, rest) = sums.split_at_mut(c);
         let (product, slope) = rest.split_at_mut(c);
         let (sum, product, slope) = (&mut sum[..c], &mut product[..c], &mut slope[..c]);
-        let (rows, mean) = (range.start * c..range.end * c, &lines.mean[..c]);
-        wide(|| {
-            for (x, grad) in x[rows.clone()]
-                .chunks_exact(c)
-                .zip(grad[rows].chunks_exact(c))
-            {
-                let (x, grad) = (&x[..c], &grad[..c]);
-                lines.row(x, |i, y| {
-                    let g = f64::from(through(of_channel[i], y, grad[i]));
-                    sum[i] += g;
-                    product[i] += g * f64::from(x[i] - mean[i]);
-                    let scaled = grad[i] * y;
-                    slope[i] += f64::from(if y < 0.0 { scaled } else { 0.0 });
-                });
-            }
-        });
-        sums
+        let rows = rows.start * c..rows.end * c;
+        let pairs = x[rows.clone()]
+            .chunks_exact(c)
+            .zip(grad[rows].chunks_exact(c));
+        for (x, grad) in pairs {
+            let (x, grad) = (&x[..c], &grad[..c]);
+            lines.row(x, |i, y| {
+                let g = through(of_channel[i], y, grad[i]);
+                sum[i] += g;
+                product[i] += g * (x[i] - mean[i]);
+                let scaled = grad[i] * y;
+                slope[i] += if y < 0.0 { scaled } else { 0.0 };
+            });
+        }
     })
 }
 
