@@ -56,20 +56,12 @@ impl<'a> Bits<'a> {
     pub(super) fn refill(&mut self) {
         let word = match self.data.get(self.at..).and_then(<[u8]>::first_chunk) {
             Some(&bytes) => u64::from_be_bytes(bytes),
-            None => self.last_word(),
+            None => last_word(self.data, self.at),
         };
         // What a shift by `n` leaves of a byte is put in once more with the whole of it.
         self.ahead |= word >> self.n;
-        self.at += ((63 - self.n) >> 3) as usize;
+        self.at = self.at.wrapping_add(((63 - self.n) >> 3) as usize);
         self.n |= AT_HAND;
-    }
-
-    #[cold]
-    fn last_word(&self) -> u64 {
-        let mut bytes = [0; 8];
-        let rest = self.data.get(self.at..).unwrap_or_default();
-        bytes[..rest.len()].copy_from_slice(rest);
-        u64::from_be_bytes(bytes)
     }
 
     /// The next `count` bits, 1 to 32.
@@ -78,11 +70,12 @@ impl<'a> Bits<'a> {
         (self.ahead >> (64 - count)) as u32
     }
 
-    /// Passes over at most as many bits as are at hand.
+    /// Passes over at most as many bits as are at hand; without a look for overflows, since there
+    /// are none in that case.
     #[inline(always)]
     pub(super) fn skip(&mut self, count: u32) {
-        self.ahead <<= count;
-        self.n -= count;
+        self.ahead <<= count & 63;
+        self.n = self.n.wrapping_sub(count) & 63;
     }
 
     /// Takes a value of `size` bits, 0 to 16 (T.81, F.2.2.1: RECEIVE and EXTEND).
@@ -108,6 +101,16 @@ impl<'a> Bits<'a> {
     fn taken(&self) -> usize {
         8 * self.at - self.n as usize
     }
+}
+
+/// Bytes from `at` on, and zeros. A function of its own, and of no `Bits`, so that those can stay
+/// in registers.
+#[cold]
+fn last_word(data: &[u8], at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    let rest = data.get(at..).unwrap_or_default();
+    bytes[..rest.len()].copy_from_slice(rest);
+    u64::from_be_bytes(bytes)
 }
 
 /// The value that `size` bits stand for: those that begin with 0 are negative.

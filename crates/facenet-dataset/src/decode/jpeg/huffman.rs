@@ -98,17 +98,20 @@ impl Huffman {
             bits.skip(entry & 0xff);
             return Some((entry >> 8) as u8);
         }
-        self.long_symbol(bits)
+        let (length, symbol) = self.long_symbol(bits.peek(16))?;
+        bits.skip(length);
+        Some(symbol)
     }
 
+    /// Length and symbol of a long code at the head of 16 bits.
     #[cold]
-    fn long_symbol(&self, bits: &mut Bits<'_>) -> Option<u8> {
+    fn long_symbol(&self, bits: u32) -> Option<(u32, u8)> {
         for length in LOOK + 1..=16 {
             let (first, count, index) = self.by_length[length as usize - 1];
-            let offset = bits.peek(length).wrapping_sub(first);
+            let offset = (bits >> (16 - length)).wrapping_sub(first);
             if offset < count {
-                bits.skip(length);
-                return self.symbols.get(index + offset as usize).copied();
+                let symbol = self.symbols.get(index + offset as usize)?;
+                return Some((length, *symbol));
             }
         }
         None

@@ -1,20 +1,35 @@
 //! Entropy-coded data to samples (T.81, annexes A.2 and F.2).
 
+use pulp::bytemuck::cast;
+
 use super::bits::{Bits, unstuff};
 use super::header::{Coded, Frame, Scan};
-use super::huffman::Next;
-use super::idct::{Pair, Transform, flat};
+use super::huffman::{Huffman, Next};
+use super::idct::{Transform, flat};
 use super::planes::Plane;
 
-/// Where coefficients in zigzag order are by vertical and horizontal frequency, `8 v + u`; the
-/// rest is for runs beyond the block.
-const ZIGZAG: [u8; 80] = [
+/// Where coefficients in zigzag order are by vertical and horizontal frequency, `8 v + u`.
+const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, //
     12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28, //
     35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, //
-    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63, //
-    63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
+    58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
 ];
+
+/// Coefficients that a code may lead to: those of a block, and what a run goes beyond it.
+const REACH: usize = 128;
+
+/// A coefficient's quant, and where it is in the first block of a [`Pair`](super::idct::Pair).
+type Step = (i16, u16);
+
+/// Steps in zigzag order; beyond the block they stay at its last.
+fn steps(quants: &[i16; 64]) -> [Step; REACH] {
+    std::array::from_fn(|k| {
+        let k = k.min(63);
+        let place = u16::from(ZIGZAG[k]);
+        (quants[k], place / 8 * 16 + place % 8)
+    })
+}
 
 /// Decodes all blocks of a scan, and computes the samples of those that the planes keep.
 ///
@@ -40,7 +55,7 @@ pub(super) fn decode(
     let mut sink = Sink {
         transform,
         planes,
-        pair: Pair::default(),
+        pair: [0; 128],
         places: [(0, 0, 0); 2],
         n: 0,
     };
@@ -67,37 +82,45 @@ pub(super) fn decode(
 
 /// How the blocks of a scan follow each other.
 struct Layout<'a> {
-    components: &'a [Coded],
-    /// Blocks of an MCU, across and down, by component of the scan.
-    blocks: Vec<(usize, usize)>,
+    components: Vec<Part<'a>>,
     /// MCUs.
     across: usize,
     down: usize,
 }
 
+/// A component of a scan.
+struct Part<'a> {
+    coded: &'a Coded,
+    steps: [Step; REACH],
+    /// Blocks of an MCU, across and down.
+    blocks: (usize, usize),
+}
+
 impl<'a> Layout<'a> {
     fn new(scan: &'a Scan, frame: &Frame, planes: &[Plane]) -> Self {
-        let components = &scan.components[..];
-        if let [only] = components {
-            let (across, down) = planes[only.index].blocks();
-            let blocks = vec![(1, 1)];
-            return Self {
-                components,
-                blocks,
-                across,
-                down,
-            };
-        }
-        let (h, v) = frame.most();
-        let factors = |coded: &Coded| {
+        let is_alone = scan.components.len() == 1;
+        let part = |coded: &'a Coded| {
             let component = &frame.components[coded.index];
-            (component.h, component.v)
+            Part {
+                coded,
+                steps: steps(&coded.quants),
+                blocks: if is_alone {
+                    (1, 1)
+                } else {
+                    (component.h, component.v)
+                },
+            }
         };
+        let (h, v) = frame.most();
+        let (across, down) = match &scan.components[..] {
+            [only] => planes[only.index].blocks(),
+            _ => (frame.width.div_ceil(8 * h), frame.height.div_ceil(8 * v)),
+        };
+        let components = scan.components.iter().map(part).collect();
         Self {
             components,
-            blocks: components.iter().map(factors).collect(),
-            across: frame.width.div_ceil(8 * h),
-            down: frame.height.div_ceil(8 * v),
+            across,
+            down,
         }
     }
 }
@@ -106,8 +129,8 @@ impl<'a> Layout<'a> {
 struct Sink<'a, T> {
     transform: T,
     planes: &'a mut [Plane],
-    /// Coefficients of up to two blocks; those of the next block are 0 as yet.
-    pair: Pair,
+    /// A [`Pair`](super::idct::Pair): coefficients of up to two blocks; those of the next block are 0 as yet.
+    pair: [i16; 128],
     /// Component, row and column of each block.
     places: [(usize, usize, usize); 2],
     n: usize,
@@ -116,8 +139,9 @@ struct Sink<'a, T> {
 impl<T: Transform> Sink<'_, T> {
     /// Notes a coefficient of the next block.
     #[inline(always)]
-    fn note(&mut self, place: usize, value: i16) {
-        self.pair[place / 8][self.n & 1][place % 8] = value;
+    fn note(&mut self, (quant, place): Step, value: i16) {
+        let place = usize::from(place) + 8 * (self.n & 1);
+        self.pair[place & 127] = value.wrapping_mul(quant);
     }
 
     /// Ends a block of which coefficients were noted.
@@ -138,11 +162,11 @@ impl<T: Transform> Sink<'_, T> {
 
     #[inline(always)]
     fn flush(&mut self) {
-        let samples = self.transform.samples(&self.pair);
+        let samples = self.transform.samples(&cast(self.pair));
         for (i, &(index, row, column)) in self.places.iter().enumerate().take(self.n) {
             self.planes[index].put(row, column, |y| samples[y / 2][i][y % 2]);
         }
-        self.pair = Pair::default();
+        self.pair = [0; 128];
         self.n = 0;
     }
 }
@@ -156,10 +180,11 @@ fn decode_mcu(
     firsts: &mut [i16; 3],
     sink: &mut Sink<'_, impl Transform>,
 ) -> Option<()> {
-    for ((coded, &(h, v)), first) in layout.components.iter().zip(&layout.blocks).zip(firsts) {
+    for (part, first) in layout.components.iter().zip(firsts) {
+        let (h, v) = part.blocks;
         for y in row * v..(row + 1) * v {
             for x in column * h..(column + 1) * h {
-                decode_block(bits, coded, first, (coded.index, y, x), sink)?;
+                decode_block(bits, part, first, (part.coded.index, y, x), sink)?;
             }
         }
     }
@@ -169,7 +194,7 @@ fn decode_mcu(
 #[inline(always)]
 fn decode_block(
     bits: &mut Bits<'_>,
-    coded: &Coded,
+    Part { coded, steps, .. }: &Part<'_>,
     first: &mut i16,
     place: (usize, usize, usize),
     sink: &mut Sink<'_, impl Transform>,
@@ -177,53 +202,68 @@ fn decode_block(
     if !sink.planes[place.0].keeps(place.1, place.2) {
         return read_block(bits, coded, first, |_, _| {}).map(drop);
     }
-    let n = read_block(bits, coded, first, |k, value| {
-        let level = value.wrapping_mul(coded.quants[k & 63]);
-        sink.note(usize::from(ZIGZAG[k & 127] & 63), level);
+    let is_flat = read_block(bits, coded, first, |k, value| {
+        sink.note(steps[k & (REACH - 1)], value);
     })?;
-    let level = first.wrapping_mul(coded.quants[0]);
-    if n == 0 {
+    let level = first.wrapping_mul(steps[0].0);
+    if is_flat {
         sink.end_flat(place, flat(level));
     } else {
-        sink.note(0, level);
+        sink.note(steps[0], *first);
         sink.end(place);
     }
     Some(())
 }
 
-/// Reads a block's coefficients, and counts those after the first that are not 0.
+/// Reads a block's coefficients; returns whether there is none but the first.
 ///
-/// - `note`: takes the place in zigzag order, less than 80, and the value of each of these
+/// - `note`: takes the place in zigzag order and the value of each of the others
 #[inline(always)]
 fn read_block(
     bits: &mut Bits<'_>,
     coded: &Coded,
     first: &mut i16,
     mut note: impl FnMut(usize, i16),
-) -> Option<usize> {
+) -> Option<bool> {
     bits.refill();
     *first = first.wrapping_add(coded.dc.difference(bits)? as i16);
-    let (mut k, mut n) = (1, 0);
+    let mut k = 1;
     while k < 64 {
-        bits.refill();
-        let (mut run, mut value) = coded.ac.short_value(bits);
-        if value == 0 {
-            match coded.ac.next(bits)? {
-                Next::End => return Some(n),
-                Next::Zeros => {
-                    k += 16;
-                    continue;
-                }
-                Next::Value {
-                    run: zeros,
-                    value: long,
-                } => (run, value) = (zeros, long),
-            }
+        if read_coefficient(bits, &coded.ac, &mut k, &mut note)? {
+            return Some(k == 1);
         }
-        k += run;
-        note(k, value);
-        k += 1;
-        n += 1;
+        // What is at hand is enough for two codes: these two are the next one and one more.
+        bits.refill();
+        if k < 64 && read_coefficient(bits, &coded.ac, &mut k, &mut note)? {
+            return Some(false);
+        }
     }
-    (k == 64).then_some(n)
+    (k == 64).then_some(false)
+}
+
+/// Reads a coefficient after the first; returns whether the block ends instead.
+#[inline(always)]
+fn read_coefficient(
+    bits: &mut Bits<'_>,
+    ac: &Huffman,
+    k: &mut usize,
+    note: &mut impl FnMut(usize, i16),
+) -> Option<bool> {
+    let (mut run, mut value) = ac.short_value(bits);
+    if value == 0 {
+        match ac.next(bits)? {
+            Next::End => return Some(true),
+            Next::Zeros => {
+                *k += 16;
+                return Some(false);
+            }
+            Next::Value {
+                run: zeros,
+                value: long,
+            } => (run, value) = (zeros, long),
+        }
+    }
+    note(*k + run, value);
+    *k += run + 1;
+    Some(false)
 }

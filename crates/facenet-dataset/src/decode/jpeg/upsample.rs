@@ -106,7 +106,7 @@ impl<'a> Rows<'a> {
 #[inline(always)]
 fn shrink(sums: &[u16], row: &mut [u8], bias: u16) {
     for (pixel, &sum) in row.iter_mut().zip(&sums[1..]) {
-        *pixel = ((sum + bias) >> 2) as u8;
+        *pixel = (sum.wrapping_add(bias) >> 2) as u8;
     }
 }
 
@@ -116,12 +116,15 @@ fn stretch<const SHIFT: u32>(sums: &[u16], row: &mut [u8], bias: [u16; 2]) {
     let (pairs, _) = row.as_chunks_mut::<2>();
     let n = pairs.len();
     let (before, here, after) = (&sums[..n], &sums[1..][..n], &sums[2..][..n]);
+    // A sum is at most 4 * 255, but a compiler cannot know: it would look for overflows.
+    let pixel = |near: u16, far: u16, bias: u16| {
+        let sum = near.wrapping_mul(3).wrapping_add(far).wrapping_add(bias);
+        (sum >> SHIFT) as u8
+    };
     for i in 0..n {
-        let most = 3 * here[i];
-        let pixel = |sum: u16| (sum >> SHIFT) as u8;
         pairs[i] = [
-            pixel(most + before[i] + bias[0]),
-            pixel(most + after[i] + bias[1]),
+            pixel(here[i], before[i], bias[0]),
+            pixel(here[i], after[i], bias[1]),
         ];
     }
 }

@@ -67,7 +67,8 @@ fn widened<const SHIFT: i32>(simd: V3, x: __m256i) -> Sums {
 
 #[inline(always)]
 fn cut<const SHIFT: i32>(simd: V3, sums: Sums) -> __m256i {
-    let [low, high] = sums.map(|sum| simd.avx2._mm256_srai_epi32::<SHIFT>(sum));
+    let low = simd.avx2._mm256_srai_epi32::<SHIFT>(sums[0]);
+    let high = simd.avx2._mm256_srai_epi32::<SHIFT>(sums[1]);
     simd.avx2._mm256_packs_epi32(low, high)
 }
 
