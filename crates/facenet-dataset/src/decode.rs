@@ -1,9 +1,7 @@
 //! A file, or its bytes, to 8-bit RGB.
 
 mod convert;
-mod entropy;
 mod jpeg;
-mod markers;
 mod orient;
 mod png;
 mod raster;

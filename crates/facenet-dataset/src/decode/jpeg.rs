@@ -1,56 +1,124 @@
 //! JPEG, strictly.
+//!
+//! Nearly all face crops are baseline files of one or three components: they are decoded here, in
+//! one pass over their codes, to libjpeg's pixels. All other files, damaged ones among them, are
+//! [`lenient`]'s, behind a walk of their own over the codes.
+#![expect(
+    clippy::inline_always,
+    reason = "what is not inlined into the closure that `vectorize` runs is not compiled for it"
+)]
+
+mod bits;
+mod colour;
+#[cfg(test)]
+mod encoder;
+mod entropy;
+mod header;
+mod huffman;
+mod idct;
+mod lenient;
+mod markers;
+mod planes;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod upsample;
 
 use std::path::Path;
 
 use image::metadata::Orientation;
-use zune_core::bytestream::ZCursor;
-use zune_core::colorspace::ColorSpace;
-use zune_core::options::DecoderOptions;
-use zune_jpeg::JpegDecoder;
 
+use self::header::{After, Frame, Scan, Segments};
+use self::idct::{Plain, Transform};
+use self::planes::{Plane, Window};
 use super::orient::upright;
-use super::{broken, damaged, markers};
 use crate::error::DatasetError;
 use crate::limits::DecodeLimits;
 use crate::picture::Rgb8;
 
-/// The largest side that a JPEG header can state.
-const MAX_SIDE: usize = u16::MAX as usize;
-
-/// Decodes a JPEG in the decoder's strict mode, once its limits and its data have been checked.
-///
-/// The decoder's strictness ends with the last row: it takes a file without an end marker, and
-/// bits that code another picture. [`markers::check`] refuses those.
+/// Decodes a JPEG whose data are whole.
 pub(super) fn decode(
     bytes: &[u8],
     path: &Path,
     limits: &DecodeLimits,
 ) -> Result<Rgb8, DatasetError> {
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(MAX_SIDE)
-        .set_max_height(MAX_SIDE)
-        .jpeg_set_out_colorspace(ColorSpace::RGB);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder
-        .decode_headers()
-        .map_err(|error| broken(path, error))?;
-    let Some((width, height)) = decoder.dimensions() else {
-        return Err(damaged(path, "the header has no size"));
+    match plain(bytes, path, limits) {
+        Some(picture) => Ok(picture),
+        None => lenient::decode(bytes, path, limits),
+    }
+}
+
+/// Decodes a plain and undamaged file; `None` for any other, and for one beyond the limits.
+fn plain(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Option<Rgb8> {
+    let mut segments = Segments::new(bytes);
+    let After::Scan(scan) = segments.next()? else {
+        return None;
     };
-    limits.check(path, width as u64, height as u64, 0)?;
-    markers::check(bytes).map_err(|problem| damaged(path, problem))?;
-    let mut pixels = vec![0; 3 * width * height];
-    decoder
-        .decode_into(&mut pixels)
-        .map_err(|error| broken(path, error))?;
-    let exif = decoder
-        .exif()
-        .and_then(|chunk| Orientation::from_exif_chunk(chunk));
+    let frame = segments.frame.clone()?;
+    let (width, height) = (frame.width, frame.height);
+    limits.check(path, width as u64, height as u64, 0).ok()?;
+    let orientation = segments.exif.and_then(Orientation::from_exif_chunk);
+    let window = Window {
+        top: 0,
+        left: 0,
+        height,
+        width,
+    };
+    let pixels = decode_window(segments, scan, &frame, window)?;
     let picture = Rgb8 {
         width,
         height,
         pixels,
     };
-    Ok(upright(picture, exif.unwrap_or(Orientation::NoTransforms)))
+    Some(upright(
+        picture,
+        orientation.unwrap_or(Orientation::NoTransforms),
+    ))
+}
+
+/// Pixels of a window, by the vectors that the machine has.
+fn decode_window(
+    segments: Segments<'_>,
+    scan: Scan,
+    frame: &Frame,
+    window: Window,
+) -> Option<Vec<u8>> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(simd) = pulp::x86::V3::try_new() {
+        return simd.vectorize(
+            #[inline(always)]
+            || decode_by(simd, segments, scan, frame, window),
+        );
+    }
+    decode_by(Plain, segments, scan, frame, window)
+}
+
+#[inline(always)]
+fn decode_by(
+    transform: impl Transform,
+    mut segments: Segments<'_>,
+    mut scan: Scan,
+    frame: &Frame,
+    window: Window,
+) -> Option<Vec<u8>> {
+    let indices = 0..frame.components.len();
+    let mut planes: Vec<_> = indices
+        .map(|index| Plane::new(frame, index, window))
+        .collect();
+    let mut is_missing = vec![true; planes.len()];
+    loop {
+        for coded in &scan.components {
+            // A component that comes twice is not plain.
+            std::mem::take(&mut is_missing[coded.index]).then_some(())?;
+        }
+        segments.at = scan::decode(transform, &scan, frame, segments.bytes, &mut planes)?;
+        match segments.next()? {
+            After::Scan(next) => scan = next,
+            After::End => break,
+        }
+    }
+    if is_missing.contains(&true) {
+        return None;
+    }
+    Some(colour::pixels(&planes, window))
 }
