@@ -293,23 +293,23 @@ impl<T: Number> Pass<'_, T> {
 fn unpacked(shape: &ConvShape, sums: &[f32], width: usize) -> Vec<f32> {
     let (taps, c_in) = (shape.taps(), shape.c_in);
     let (rows, size) = (taps * c_in, taps * c_in * width);
+    // Where the rows lie, by the order of `dw`, so that its lines are written as wholes.
+    let place = |row: usize| (row % taps * c_in + row / taps) * width;
+    let places: Vec<_> = (0..rows).map(place).collect();
     let mut dw = vec![0.0; shape.c_out * rows];
     let blocks = dw.par_chunks_mut(CHANNELS * rows).enumerate();
     blocks.for_each(|(block, dw)| {
         let first = block * CHANNELS;
-        for step in (0..rows).step_by(CHANNELS) {
-            // By the order of `dw`, so that its lines are written as wholes.
-            let row = |i: usize| (step + i) % taps * c_in + (step + i) / taps;
+        for (step, places) in places.chunks(CHANNELS).enumerate() {
             let mut block = [[0.0; CHANNELS]; CHANNELS];
-            let block = &mut block[..CHANNELS.min(rows - step)];
             for part in sums.chunks_exact(size) {
-                for (i, to) in block.iter_mut().enumerate() {
-                    let from = &part[row(i) * width + first..];
+                for (to, &place) in block.iter_mut().zip(places) {
+                    let from = &part[place + first..];
                     to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
                 }
             }
             for (o, dw) in dw.chunks_exact_mut(rows).enumerate() {
-                let to = dw[step..].iter_mut().zip(&*block);
+                let to = dw[step * CHANNELS..].iter_mut().zip(&block);
                 to.for_each(|(to, row)| *to = row[o]);
             }
         }

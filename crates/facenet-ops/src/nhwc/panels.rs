@@ -45,11 +45,21 @@ impl<T: Number> Panels<T> {
         Self::packed(c_in, (taps, c_out), isa, |first, width, panel| {
             let lanes = width.min(c_in - first);
             for o in 0..c_out {
-                for tap in 0..taps {
-                    let row = &mut panel[(tap * c_out + o) * width..][..width];
-                    let from = (o * c_in + first) * taps + taps - 1 - tap;
-                    fill(row, weight[from..].iter().step_by(taps), lanes);
+                let weight = &weight[(o * c_in + first) * taps..][..lanes * taps];
+                if taps == 1 {
+                    let (there, beyond) = panel[o * width..][..width].split_at_mut(lanes);
+                    there.copy_from_slice(weight);
+                    beyond.fill(0.0);
+                    continue;
                 }
+                for_blocks(taps, width, |tap, lane| {
+                    let block = Block::read(weight, (taps, lanes), (tap, lane));
+                    let n = BLOCK.min(width - lane);
+                    for (i, tap) in (tap..taps.min(tap + BLOCK)).enumerate() {
+                        let step = (taps - 1 - tap) * c_out + o;
+                        block.write_column(i, &mut panel[step * width + lane..][..n]);
+                    }
+                });
             }
         })
     }
@@ -123,16 +133,6 @@ impl Block {
             .zip(&self.0)
             .for_each(|(to, lane)| *to = lane[i]);
     }
-}
-
-#[inline]
-fn fill<'a>(row: &mut [f32], values: impl Iterator<Item = &'a f32>, lanes: usize) {
-    let (there, beyond) = row.split_at_mut(lanes);
-    there
-        .iter_mut()
-        .zip(values)
-        .for_each(|(to, &value)| *to = value);
-    beyond.fill(0.0);
 }
 
 #[cfg(test)]
