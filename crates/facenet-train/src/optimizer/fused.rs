@@ -96,11 +96,15 @@ pub(super) fn each_with_one<T: WithDType>(
         .par_chunks_mut(CHUNK)
         .zip(g.par_chunks(CHUNK))
         .zip(s.par_chunks_mut(CHUNK));
-    chunks.for_each(|((w, g), s)| {
-        for ((w, &g), s) in w.iter_mut().zip(g).zip(s) {
-            f(w, g, s);
-        }
-    });
+    chunks.for_each(|((w, g), s)| one_by_one(w, g, s, &f));
+}
+
+/// A function of its own, so that the compiler knows the slices apart and works on vectors.
+#[inline(never)]
+fn one_by_one<T: WithDType>(w: &mut [T], g: &[T], s: &mut [T], f: impl Fn(&mut T, T, &mut T)) {
+    for ((w, &g), s) in w.iter_mut().zip(g).zip(s) {
+        f(w, g, s);
+    }
 }
 
 /// Calls `f(w[i], g[i], s[i], t[i])` for every `i`; threads share the work, each element on its
@@ -113,11 +117,23 @@ pub(super) fn each_with_two<T: WithDType>(
 ) {
     let states = s.par_chunks_mut(CHUNK).zip(t.par_chunks_mut(CHUNK));
     let chunks = w.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(states);
-    chunks.for_each(|((w, g), (s, t))| {
-        for (((w, &g), s), t) in w.iter_mut().zip(g).zip(s).zip(t) {
-            f(w, g, s, t);
-        }
-    });
+    chunks.for_each(|((w, g), (s, t))| one_by_one_with_two(w, g, s, t, &f));
+}
+
+/// As [`one_by_one`].
+#[inline(never)]
+fn one_by_one_with_two<T: WithDType>(
+    w: &mut [T],
+    g: &[T],
+    s: &mut [T],
+    t: &mut [T],
+    f: impl Fn(&mut T, T, &mut T, &mut T),
+) {
+    let n = w.len();
+    let (g, s, t) = (&g[..n], &mut s[..n], &mut t[..n]);
+    for i in 0..n {
+        f(&mut w[i], g[i], &mut s[i], &mut t[i]);
+    }
 }
 
 #[cfg(test)]
