@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_model::{Architecture, Model, ModelConfig, Route};
+use facenet_model::{Architecture, Isa, Model, ModelConfig, Route};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -67,6 +67,12 @@ pub(crate) fn values(tensor: &Tensor) -> Vec<f64> {
 pub(crate) struct Run {
     pub(crate) dtype: DType,
     pub(crate) route: Route,
+}
+
+/// The instruction sets that this machine has, but for the best, which every other test runs on.
+pub(crate) fn lesser() -> impl Iterator<Item = Isa> {
+    let others = Isa::ALL.into_iter().filter(|&isa| isa != Isa::best());
+    others.filter(|isa| isa.is_available())
 }
 
 /// A pair of files of golden values.

@@ -2,9 +2,10 @@
 
 use candle_core::{DType, Tensor};
 use facenet_model::{Architecture, Mode, Route};
+use facenet_ops::with_isa;
 use serde_json::Value;
 
-use crate::case::{Case, Run, cases, one_at_a_time, values};
+use crate::case::{Case, Run, cases, lesser, one_at_a_time, values};
 use crate::tolerance::{F64_FORWARD, check, check_number};
 
 const F32_OWN: Run = Run {
@@ -121,4 +122,16 @@ fn golden_eval_of_mobilefacenet() {
         Architecture::MobileFaceNet,
         &[F32_OWN, F32_NATIVE, F64_OWN, F64_NATIVE],
     );
+}
+
+#[test]
+fn golden_eval_on_lesser_instruction_sets() {
+    for isa in lesser() {
+        let walked = with_isa(isa, || {
+            walk(Architecture::InceptionResnetV1, &[F32_OWN]);
+            walk(Architecture::MobileFaceNet, &[F32_OWN]);
+            Ok(())
+        });
+        walked.expect("this machine has it");
+    }
 }

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use candle_core::{DType, Tensor};
 use facenet_model::{Architecture, Mode, Model, Route, TrainPass, TripletLoss, triplet_loss};
+use facenet_ops::with_isa;
 
-use crate::case::{Case, Run, cases, one_at_a_time, values};
+use crate::case::{Case, Run, cases, lesser, one_at_a_time, values};
 use crate::eval::check_stages;
 use crate::tolerance::{
     F64_BACKWARD, F64_FORWARD, assert_near, check, check_number, distance, norm,
@@ -243,4 +244,16 @@ fn golden_training_pass_of_inception_resnet_v1() {
 #[test]
 fn golden_training_pass_of_mobilefacenet() {
     walk(Architecture::MobileFaceNet, &[F64_OWN, F64_NATIVE, F32_OWN]);
+}
+
+#[test]
+fn golden_training_pass_on_lesser_instruction_sets() {
+    for isa in lesser() {
+        let walked = with_isa(isa, || {
+            walk(Architecture::InceptionResnetV1, &[F32_OWN]);
+            walk(Architecture::MobileFaceNet, &[F32_OWN]);
+            Ok(())
+        });
+        walked.expect("this machine has it");
+    }
 }
