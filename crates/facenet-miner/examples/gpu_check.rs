@@ -10,7 +10,8 @@ use facenet_miner::cudarc::driver::CudaContext;
 use facenet_miner::cudarc::driver::sys::CUdevice_attribute_enum as Attribute;
 use facenet_miner::device::distances;
 use facenet_miner::{
-    CudaDevice, Draw, Embeddings, MineDevice, MineError, Mined, Miner, MinerConfig, Rule, sq_l2,
+    CudaDevice, Draw, Embeddings, MineDevice, MineError, Mined, Miner, MinerConfig, NegativeChoice,
+    Rule, sq_l2,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -98,14 +99,21 @@ fn compare() -> Outcome<bool> {
         is_equal &= error <= bound;
         println!("{shape:?} pairwise_sq_l2: largest error {error:.1e}, bound {bound:.1e}");
         let is_small = |rule: &Rule| *rule != Rule::BatchAll || shape[0] < SMALL;
-        for rule in Rule::ALL.into_iter().filter(is_small) {
+        let closest = [Rule::Violating, Rule::SemiHard].map(|rule| (rule, NegativeChoice::Closest));
+        let rules = Rule::ALL.into_iter().filter(is_small);
+        let rules = rules.map(|rule| (rule, NegativeChoice::Random));
+        for (rule, negative) in rules.chain(closest) {
             let mine = |device| -> Result<Mined, MineError> {
-                Miner::new(config(rule, device))?.mine(embeddings, &labels, Draw::default())
+                let config = MinerConfig {
+                    negative,
+                    ..config(rule, device)
+                };
+                Miner::new(config)?.mine(embeddings, &labels, Draw::default())
             };
             let same = mine(GPU)? == mine(MineDevice::Cpu)?;
             is_equal &= same;
             println!(
-                "{shape:?} {rule}: {}",
+                "{shape:?} {rule}, {negative}: {}",
                 if same { "equal" } else { "DIFFERENT" }
             );
         }

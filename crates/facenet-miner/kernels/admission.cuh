@@ -53,13 +53,17 @@ __device__ __forceinline__ bool is_possible(const Bracket &bracket, float x) {
     return x > bracket.possible_above && x < bracket.possible_below;
 }
 
+// The definition, in f64.
+__device__ __forceinline__ bool admits(const Rule &rule, const Pair &pair, double d_an) {
+    return (!rule.semi_hard || pair.d_ap < d_an) && __dsub_rn(d_an, pair.d_ap) < rule.margin;
+}
+
 // The rule for the row at f32 distance x.
 __device__ __forceinline__ bool is_admissible(const Rows &rows, const Rule &rule, const Pair &pair,
                                               float x, unsigned int row) {
     if (is_certain(pair.bracket, x)) return true;
     if (!is_possible(pair.bracket, x)) return false;
-    const double d_an = exact_sq_l2(rows, pair.anchor, row);
-    return (!rule.semi_hard || pair.d_ap < d_an) && __dsub_rn(d_an, pair.d_ap) < rule.margin;
+    return admits(rule, pair, exact_sq_l2(rows, pair.anchor, row));
 }
 
 // How many of COLS distances lie in `certain` and in `possible`; without the lower bounds, below

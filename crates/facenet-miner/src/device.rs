@@ -5,6 +5,7 @@
 //! by the kernels compiled as C++, `CudaDevice` by a GPU. Hidden from the documentation: a seam
 //! for those two, not an API.
 
+mod closest;
 mod hardest;
 mod kernel;
 mod launch;

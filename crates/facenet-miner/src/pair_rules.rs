@@ -44,10 +44,8 @@ pub(crate) fn visit(
     keep: &mut Keep,
     visitor: &mut dyn FnMut(Triplet),
 ) -> Tally {
-    if let (Some(device), NegativeChoice::Random, true) =
-        (problem.session(), config.negative, keep.is_empty())
-    {
-        return device.draw_negatives(problem, config, draw, visitor);
+    if let (Some(device), true) = (problem.session(), keep.is_empty()) {
+        return device.pair_rule(problem, config, draw, visitor);
     }
     let admission = Admission::new(config.rule, config.margin);
     let draws = draw.pairs();

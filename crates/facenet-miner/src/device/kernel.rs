@@ -14,6 +14,8 @@ pub enum Kernel {
     CountAdmissible,
     /// The admissible negative of a rank.
     PickAdmissible,
+    /// The nearest admissible negative of each pair in each slice of the rows.
+    ClosestAdmissible,
     /// Nearest negative and farthest positive of each anchor in each slice of the rows.
     Hardest,
 }
@@ -31,11 +33,12 @@ macro_rules! program {
 
 impl Kernel {
     /// Every kernel.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::PairwiseSqL2,
         Self::PairSqL2,
         Self::CountAdmissible,
         Self::PickAdmissible,
+        Self::ClosestAdmissible,
         Self::Hardest,
     ];
 
@@ -46,6 +49,7 @@ impl Kernel {
             Self::PairSqL2 => "pair_sq_l2",
             Self::CountAdmissible => "count_admissible",
             Self::PickAdmissible => "pick_admissible",
+            Self::ClosestAdmissible => "closest_admissible",
             Self::Hardest => "hardest",
         }
     }
@@ -57,6 +61,7 @@ impl Kernel {
             Self::PairSqL2 => program!("pair_sq_l2.cu"),
             Self::CountAdmissible => program!("count_admissible.cu"),
             Self::PickAdmissible => program!("pick_admissible.cu"),
+            Self::ClosestAdmissible => program!("closest_admissible.cu"),
             Self::Hardest => program!("hardest.cu"),
         }
     }

@@ -91,6 +91,13 @@ pub(crate) struct HardestRows<B> {
     pub(crate) far_sq_l2: B,
 }
 
+/// What the closest-admissible kernel fills, `[n_pairs, slices]` each.
+#[derive(Debug)]
+pub(crate) struct NearestRows<B> {
+    pub(crate) rows: B,
+    pub(crate) approx: B,
+}
+
 impl Slices {
     /// Cuts `n` rows for tiles of `tile` anchors so that there are at least `blocks` blocks where
     /// the rows allow it, and no more than `most` slices.
@@ -194,6 +201,21 @@ impl<'a, B: Memory> Launch<'a, B> {
         launch
     }
 
+    /// The nearest admissible negative of each pair in each slice.
+    pub(crate) fn closest_admissible(
+        scope: &'a PairScope<'a, B>,
+        slices: Slices,
+        nearest: &'a mut NearestRows<B>,
+    ) -> Self {
+        let grid = [slices.n, scope.anchors.blocks()];
+        let mut launch = Self::new(Kernel::ClosestAdmissible, grid);
+        launch.scope(scope, slices);
+        let len = size(scope.pairs.n, slices.n);
+        launch.output(&mut nearest.rows, Element::U32, len);
+        launch.output(&mut nearest.approx, Element::F32, len);
+        launch
+    }
+
     /// The hardest rows of each anchor in each slice.
     pub(crate) fn hardest(
         batch: &'a Batch<B>,
@@ -282,7 +304,7 @@ impl<'a, B: Memory> Launch<'a, B> {
     }
 }
 
-/// What the two kernels of the pair rules work on.
+/// What the kernels of the pair rules work on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PairScope<'a, B> {
     pub(crate) batch: &'a Batch<B>,

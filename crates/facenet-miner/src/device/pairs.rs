@@ -1,9 +1,10 @@
-//! `violating` and `semi-hard` on a device: count, draw, pick.
+//! `violating` and `semi-hard` on a device: count, draw, pick; or the closest at once.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::closest::closest;
 use super::launch::{Anchors, Launch, PairRule, PairScope, Pairs, Slices};
 use super::session::{On, f64s, u32s};
 use super::{Device, Element, Slice};
@@ -11,10 +12,10 @@ use crate::admission::Admission;
 use crate::draw::FirstWords;
 use crate::problem::Problem;
 use crate::statistics::{Tally, sample_stride};
-use crate::{Draw, MineError, MinerConfig, Triplet};
+use crate::{Draw, MineError, MinerConfig, NegativeChoice, Triplet};
 
 /// Marks a pair without a negative, as the kernels do.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Pairs of a wave that are aimed at: what is held of them is some 32 MB.
 const WAVE_PAIRS: usize = 1 << 20;
@@ -24,7 +25,7 @@ const WAVE_COUNTS: u32 = 1 << 24;
 
 /// Anchors that have pairs, and their pairs, worked on together.
 #[derive(Debug, Default)]
-struct Wave {
+pub(super) struct Wave {
     anchors: Vec<u32>,
     /// `[anchors + 1]`.
     first_pairs: Vec<u32>,
@@ -60,8 +61,11 @@ pub(super) fn visit<D: Device>(
         if wave.anchors.is_empty() {
             break;
         }
-        let found = on_device(on, &wave, rule, |words, pair, n| {
-            draws.choose(words, first_pair + pair as u64, n)
+        let choose =
+            |words: &mut FirstWords, pair, n| draws.choose(words, first_pair + pair as u64, n);
+        let found = on_device(on, &wave, rule, |scope| match config.negative {
+            NegativeChoice::Random => drawn(on.device, scope, choose),
+            NegativeChoice::Closest => closest(on.device, scope, (problem, &wave)),
         })?;
         for (pair, (&d_ap, &negative)) in found.d_aps.iter().zip(&found.negatives).enumerate() {
             let has_negative = negative != NONE;
@@ -108,10 +112,14 @@ impl Wave {
         wave
     }
 
+    /// Row of the anchor of a pair.
+    pub(super) fn anchor(&self, pair: usize) -> usize {
+        self.anchors[self.places[pair] as usize] as usize
+    }
+
     fn triplet(&self, problem: &Problem<'_>, pair: usize, negative: u32) -> Triplet {
-        let anchor = self.anchors[self.places[pair] as usize];
         Triplet {
-            anchor: problem.original(anchor as usize),
+            anchor: problem.original(self.anchor(pair)),
             positive: problem.original(self.positives[pair] as usize),
             negative: problem.original(negative as usize),
         }
@@ -129,40 +137,49 @@ impl Wave {
     }
 }
 
-/// The launches of a wave: f64 distances of the pairs, counts, and after the draw the picks.
+/// The launches of a wave: f64 distances of the pairs, then those of `select`.
 ///
-/// - `choose`: of pair (its place in the wave) and the number of its negatives, the rank to take
+/// - `select`: gives the negative of every pair, [`NONE`] where there is none
 fn on_device<D: Device>(
     on: &On<'_, D>,
     wave: &Wave,
     rule: PairRule,
-    choose: impl Fn(&mut FirstWords, usize, usize) -> usize + Sync,
+    select: impl FnOnce(&PairScope<'_, D::Buffer>) -> Result<Vec<u32>, MineError>,
 ) -> Result<Found, MineError> {
     let (device, batch) = (on.device, on.batch());
     let (anchors, pairs) = wave.upload(on)?;
     let mut d_aps = device.zeros(Element::F64, wave.positives.len())?;
     device.launch(Launch::pair_sq_l2(batch, &anchors, &pairs, &mut d_aps))?;
-    let most = WAVE_COUNTS / pairs.n;
-    let slices = Slices::new(batch.n, anchors.n, anchors.tile, device.blocks(), most);
-    let scope = PairScope {
+    let negatives = select(&PairScope {
         batch,
         anchors: &anchors,
         pairs: &pairs,
         d_aps: &d_aps,
         rule,
-    };
-    let negatives = drawn(device, &scope, slices, choose)?;
+    })?;
     let d_aps = f64s(device, &d_aps)?;
     Ok(Found { d_aps, negatives })
 }
 
+/// Slices for which the results of a wave are no more than `most`, where one slice allows it.
+pub(super) fn slices<D: Device>(device: &D, scope: &PairScope<'_, D::Buffer>, most: u32) -> Slices {
+    let (anchors, most) = (scope.anchors, most / scope.pairs.n);
+    Slices::new(
+        scope.batch.n,
+        anchors.n,
+        anchors.tile,
+        device.blocks(),
+        most,
+    )
+}
+
+/// - `choose`: of pair (its place in the wave) and the number of its negatives, the rank to take
 fn drawn<D: Device>(
     device: &D,
     scope: &PairScope<'_, D::Buffer>,
-    slices: Slices,
     choose: impl Fn(&mut FirstWords, usize, usize) -> usize + Sync,
 ) -> Result<Vec<u32>, MineError> {
-    let n_pairs = scope.pairs.n as usize;
+    let (n_pairs, slices) = (scope.pairs.n as usize, slices(device, scope, WAVE_COUNTS));
     let mut counts = device.zeros(Element::U32, n_pairs * slices.n as usize)?;
     device.launch(Launch::count_admissible(scope, slices, &mut counts))?;
     let counts = u32s(device, &counts)?;

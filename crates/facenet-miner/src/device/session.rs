@@ -28,8 +28,8 @@ pub(crate) trait Session: fmt::Debug + Send + Sync {
     /// infinity from the last row to the stride.
     fn fill(&self, rows: Range<usize>, strip: &mut [f32]);
 
-    /// The triplets of a pair rule that draws its negatives, by anchor, then positive.
-    fn draw_negatives(
+    /// The triplets of a pair rule, by anchor, then positive.
+    fn pair_rule(
         &self,
         problem: &Problem<'_>,
         config: &MinerConfig,
@@ -130,7 +130,7 @@ impl<D: Device> Session for On<'_, D> {
         }
     }
 
-    fn draw_negatives(
+    fn pair_rule(
         &self,
         problem: &Problem<'_>,
         config: &MinerConfig,

@@ -137,9 +137,9 @@ fn configs() -> Vec<MinerConfig> {
     };
     let rules = Rule::ALL.iter();
     let random = rules.map(|&rule| config(rule, NegativeChoice::Random));
-    random
-        .chain([config(Rule::SemiHard, NegativeChoice::Closest)])
-        .collect()
+    let closest = [Rule::Violating, Rule::SemiHard];
+    let closest = closest.map(|rule| config(rule, NegativeChoice::Closest));
+    random.chain(closest).collect()
 }
 
 #[test]

@@ -21,6 +21,7 @@
 #include "pair_sq_l2.cu"
 #include "count_admissible.cu"
 #include "pick_admissible.cu"
+#include "closest_admissible.cu"
 #include "hardest.cu"
 
 namespace {
@@ -124,7 +125,8 @@ void dispatch(std::uint32_t kernel, shim::Dim grid, const std::vector<Arg> &args
     case 1: return launch(pair_sq_l2, grid, args);
     case 2: return launch(count_admissible, grid, args);
     case 3: return launch(pick_admissible, grid, args);
-    case 4: return launch(hardest, grid, args);
+    case 4: return launch(closest_admissible, grid, args);
+    case 5: return launch(hardest, grid, args);
     default: shim::fail("no kernel has number %u", kernel);
     }
 }
