@@ -24,7 +24,9 @@ pub(crate) fn count(problem: &Problem<'_>, config: &MinerConfig) -> u64 {
             *found += row.count(admission, d_ap) as u64;
         }
     };
-    scan(problem, &mut Keep::default(), per_row, |found: u64| {
+    let mut keep = Keep::default();
+    let anchors = keep.anchors(problem, |row| problem.group(row).len() > 1);
+    scan((problem, &anchors), &mut keep, per_row, |found: u64| {
         total = total.saturating_add(found);
     });
     total
@@ -40,7 +42,8 @@ pub(crate) fn visit(
     let admission = Admission::new(config.rule, config.margin);
     let stride = sample_stride(n_ordered_pairs(problem));
     let (mut tally, mut index) = (Tally::default(), 0);
-    scan_in_order(problem, keep, |row| {
+    let anchors = keep.anchors(problem, |row| problem.group(row).len() > 1);
+    scan_in_order((problem, &anchors), keep, |row| {
         let anchor = row.anchor();
         let negatives = negatives(problem, anchor);
         for positive in positives(row) {
@@ -75,8 +78,9 @@ pub(crate) fn visit_admissible(
     visitor: &mut dyn FnMut(Pair, &[u32]),
 ) {
     let admission = Admission::new(config.rule, config.margin);
-    let mut originals = Vec::new();
-    scan_in_order(problem, &mut Keep::default(), |row| {
+    let (mut keep, mut originals) = (Keep::default(), Vec::new());
+    let anchors = keep.anchors(problem, |row| !problem.later(row).is_empty());
+    scan_in_order((problem, &anchors), &mut keep, |row| {
         let anchor = row.anchor();
         for &positive in problem.later(anchor) {
             let d_ap = row.exact(positive);

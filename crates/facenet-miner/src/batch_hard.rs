@@ -49,7 +49,12 @@ pub(crate) fn hardest(problem: &Problem<'_>) -> Vec<Hardest> {
     all
 }
 
-fn each_hardest(problem: &Problem<'_>, keep: &mut Keep, mut consume: impl FnMut(usize, Hardest)) {
+/// Shows the hardest rows of every finite row, in order.
+pub(crate) fn each_hardest(
+    problem: &Problem<'_>,
+    keep: &mut Keep,
+    mut consume: impl FnMut(usize, Hardest),
+) {
     if let (Some(device), true) = (problem.session(), keep.is_empty()) {
         return device.each_hardest(problem, &mut consume);
     }
@@ -66,7 +71,8 @@ fn each_hardest(problem: &Problem<'_>, keep: &mut Keep, mut consume: impl FnMut(
         let negative = row.nearest_negative().map(neighbour);
         found.push((row.anchor(), Hardest { positive, negative }));
     };
-    scan(problem, keep, per_row, |found| {
+    let anchors = keep.anchors(problem, |_| true);
+    scan((problem, &anchors), keep, per_row, |found| {
         for (anchor, hardest) in found {
             consume(anchor, hardest);
         }

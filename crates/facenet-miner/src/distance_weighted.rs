@@ -44,9 +44,15 @@ pub(crate) fn visit(
         found.d_aps = d_aps;
     };
     let mut tally = Tally::default();
-    scan(problem, keep, per_row, |(found, _): (Found, Urn)| {
-        found.hand_over(&mut tally, visitor);
-    });
+    let anchors = keep.anchors(problem, |row| !problem.later(row).is_empty());
+    scan(
+        (problem, &anchors),
+        keep,
+        per_row,
+        |(found, _): (Found, Urn)| {
+            found.hand_over(&mut tally, visitor);
+        },
+    );
     tally
 }
 

@@ -5,6 +5,7 @@ mod batch_all;
 mod batch_hard;
 mod chacha;
 mod choice;
+mod closest;
 mod config;
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -227,7 +227,8 @@ impl Miner {
             let problem = Problem::new(embeddings, labels)?;
             return on(self.engine.as_deref(), problem, |problem| {
                 let mut keep = Keep::new(self.config.hardest_negatives);
-                scan(problem, &mut keep, |_, (): &mut ()| (), |()| ());
+                let anchors = keep.anchors(problem, |_| false);
+                scan((problem, &anchors), &mut keep, |_, (): &mut ()| (), |()| ());
                 keep.finish(problem)
             });
         }

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::row::Row;
 use crate::scan::{Keep, scan};
 use crate::statistics::{Tally, sample_stride};
-use crate::{Draw, MinerConfig, NegativeChoice, Triplet};
+use crate::{Draw, MinerConfig, NegativeChoice, Rule, Triplet, closest};
 
 /// What one strip of anchors gives.
 #[derive(Debug, Default)]
@@ -47,6 +47,10 @@ pub(crate) fn visit(
     if let (Some(device), true) = (problem.session(), keep.is_empty()) {
         return device.pair_rule(problem, config, draw, visitor);
     }
+    let one_serves_all = (Rule::Violating, NegativeChoice::Closest);
+    if (config.rule, config.negative) == one_serves_all && keep.is_empty() {
+        return closest::visit(problem, config, visitor);
+    }
     let admission = Admission::new(config.rule, config.margin);
     let draws = draw.pairs();
     let first_pairs = first_pairs(problem);
@@ -80,7 +84,8 @@ pub(crate) fn visit(
         *row.choice() = choice;
     };
     let mut tally = Tally::default();
-    scan(problem, keep, per_row, |found: Found| {
+    let anchors = keep.anchors(problem, |row| !problem.later(row).is_empty());
+    scan((problem, &anchors), keep, per_row, |found: Found| {
         found.hand_over(&mut tally, visitor);
     });
     tally
@@ -100,7 +105,7 @@ pub(crate) fn first_pairs(problem: &Problem<'_>) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Embeddings, Rule};
+    use crate::Embeddings;
 
     #[track_caller]
     fn check(config: MinerConfig, points: &[f32], labels: &[u32], expected: &[[u32; 3]]) {

@@ -67,13 +67,20 @@ pub struct Quantiles {
 
 impl Quantiles {
     fn of(mut values: Vec<f64>) -> Self {
-        values.sort_unstable_by(f64::total_cmp);
         let Some(last) = values.len().checked_sub(1) else {
             return Self::default();
         };
-        let at = |q: f64| values[(q * last as f64).round() as usize];
+        let mut start = 0;
+        // Ranks ascend, and what lies before the one found is no greater.
+        let mut at = |q: f64| {
+            let rank = (q * last as f64).round() as usize;
+            let rest = &mut values[start..];
+            let (_, &mut found, _) = rest.select_nth_unstable_by(rank - start, f64::total_cmp);
+            start = rank;
+            found
+        };
         Self {
-            count: values.len() as u64,
+            count: last as u64 + 1,
             min: at(0.0),
             q05: at(0.05),
             q25: at(0.25),
@@ -123,14 +130,18 @@ impl Tally {
 
     pub(crate) fn finish(self, problem: &Problem<'_>, draw: Draw) -> Statistics {
         let share = self.active as f64 / self.pairs.max(1) as f64;
+        let (d_ap, d_an) = rayon::join(
+            || Quantiles::of(self.d_ap),
+            || Quantiles::of(sampled_d_an(problem, &mut draw.quantiles())),
+        );
         Statistics {
             rows: (problem.len() + problem.n_masked()) as u64,
             masked_rows: problem.n_masked() as u64,
             pairs: self.pairs,
             active_share: share,
             triplets: self.triplets,
-            d_ap: Quantiles::of(self.d_ap),
-            d_an: Quantiles::of(sampled_d_an(problem, &mut draw.quantiles())),
+            d_ap,
+            d_an,
         }
     }
 }

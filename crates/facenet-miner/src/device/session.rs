@@ -26,7 +26,7 @@ pub(crate) trait Engine: fmt::Debug + Send + Sync {
 pub(crate) trait Session: fmt::Debug + Send + Sync {
     /// Distances of `rows` to all rows, `[rows.len(), stride]`, each within the problem's slack;
     /// infinity from the last row to the stride.
-    fn fill(&self, rows: Range<usize>, strip: &mut [f32]);
+    fn fill(&self, rows: &[u32], strip: &mut [f32]);
 
     /// The triplets of a pair rule, by anchor, then positive.
     fn pair_rule(
@@ -94,9 +94,8 @@ impl<'d, D: Device> On<'d, D> {
         })
     }
 
-    fn distances(&self, rows: Range<usize>) -> Result<Vec<f32>, MineError> {
-        let rows: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
-        let (batch, anchors) = (self.batch(), self.anchors(&rows)?);
+    fn distances(&self, rows: &[u32]) -> Result<Vec<f32>, MineError> {
+        let (batch, anchors) = (self.batch(), self.anchors(rows)?);
         let mut out = self
             .device
             .zeros(Element::F32, rows.len() * batch.n as usize)?;
@@ -117,7 +116,7 @@ impl<'d, D: Device> On<'d, D> {
 }
 
 impl<D: Device> Session for On<'_, D> {
-    fn fill(&self, rows: Range<usize>, strip: &mut [f32]) {
+    fn fill(&self, rows: &[u32], strip: &mut [f32]) {
         let (n, stride) = (self.batch().n as usize, strip.len() / rows.len());
         let distances = self.keep(self.distances(rows)).unwrap_or_default();
         for (row, to) in strip.chunks_exact_mut(stride).enumerate() {
@@ -166,7 +165,8 @@ pub fn distances<D: Device>(
 ) -> Result<Vec<f32>, MineError> {
     let labels = vec![0; embeddings.len()];
     let problem = Problem::new(embeddings, &labels)?;
-    On::new(device, &problem)?.distances(rows)
+    let rows: Vec<u32> = (rows.start as u32..rows.end as u32).collect();
+    On::new(device, &problem)?.distances(&rows)
 }
 
 /// Values of the type that was asked for.
