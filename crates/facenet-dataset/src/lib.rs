@@ -15,6 +15,7 @@ mod recipe;
 mod skipped;
 mod synth;
 mod transform;
+mod wide;
 
 pub use decode::{decode_bytes, decode_file, decode_file_part};
 pub use error::DatasetError;

@@ -229,21 +229,48 @@ struct Place {
 impl Place {
     fn write(&self, part: Part<'_>, table: &[f32; 256], side: usize, out: &mut [f32]) {
         let part = part.at(self.area);
-        if (self.area.height, self.area.width) != (side, side) {
+        let Area { height, width, .. } = self.area;
+        if (height, width) != (side, side) {
             out.fill(table[0]);
         }
-        for (channel, plane) in out.chunks_exact_mut((side * side).max(1)).enumerate() {
-            for y in 0..self.area.height {
-                let row = &mut plane[(self.top + y) * side..][..side];
-                let levels = part.row(y).chunks_exact(3);
-                for (value, pixel) in row[self.left..].iter_mut().zip(levels) {
-                    *value = table[usize::from(pixel[channel])];
-                }
-                if self.is_flipped {
-                    row.reverse();
-                }
+        let left = if self.is_flipped {
+            side - width - self.left
+        } else {
+            self.left
+        };
+        let [red, green, blue] = planes(out, side * side);
+        for y in 0..height {
+            let start = (self.top + y) * side + left;
+            let rows =
+                [&mut *red, &mut *green, &mut *blue].map(|plane| &mut plane[start..][..width]);
+            let pixels = part.row(y).as_chunks().0;
+            if self.is_flipped {
+                split(pixels.iter().rev(), table, rows);
+            } else {
+                split(pixels.iter(), table, rows);
             }
         }
+    }
+}
+
+/// Three planes of `len` values.
+fn planes(all: &mut [f32], len: usize) -> [&mut [f32]; 3] {
+    let (red, rest) = all.split_at_mut(len);
+    let (green, blue) = rest.split_at_mut(len);
+    [red, green, blue]
+}
+
+/// Writes what levels become, a row for each channel.
+fn split<'a>(
+    pixels: impl Iterator<Item = &'a [u8; 3]>,
+    table: &[f32; 256],
+    [red, green, blue]: [&mut [f32]; 3],
+) {
+    let values = red.iter_mut().zip(green).zip(blue);
+    for (((red, green), blue), &[r, g, b]) in values.zip(pixels) {
+        *red = table[usize::from(r)];
+        *green = table[usize::from(g)];
+        *blue = table[usize::from(b)];
     }
 }
 
