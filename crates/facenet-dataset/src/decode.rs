@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::error::DatasetError;
 use crate::format::{Format, HEAD, sniff};
 use crate::limits::DecodeLimits;
-use crate::picture::Rgb8;
+use crate::picture::{Area, Portion, Rgb8};
 
 /// Decodes an image file to 8-bit RGB, upright.
 ///
@@ -43,13 +43,46 @@ pub fn decode_bytes(
     path: &Path,
     limits: &DecodeLimits,
 ) -> Result<Rgb8, DatasetError> {
+    let Portion { area, pixels, .. } = decode_bytes_part(bytes, path, limits, &|whole| whole)?;
+    Ok(Rgb8 {
+        width: area.width,
+        height: area.height,
+        pixels,
+    })
+}
+
+/// Decodes what is needed of an image file, or more of it: of most JPEG files just that, of
+/// others all.
+///
+/// The pixels are those that [`decode_file`] has at their place, and the whole file is checked as
+/// there.
+///
+/// - `select`: from all of the upright picture, what is needed of it; a result that is empty or
+///   not within stands for all
+///
+/// # Errors
+/// As [`decode_file`].
+pub fn decode_file_part(
+    path: &Path,
+    limits: &DecodeLimits,
+    select: &dyn Fn(Area) -> Area,
+) -> Result<Portion, DatasetError> {
+    decode_bytes_part(&read(path, limits)?, path, limits, select)
+}
+
+fn decode_bytes_part(
+    bytes: &[u8],
+    path: &Path,
+    limits: &DecodeLimits,
+    select: &dyn Fn(Area) -> Area,
+) -> Result<Portion, DatasetError> {
     let format = sniff(bytes).map_err(|found| unsupported(path, found))?;
     // The decoders are other people's: a panic in one is a broken file, not the end of a run.
     let decoded = catch_unwind(AssertUnwindSafe(|| match format {
-        Format::Jpeg => jpeg::decode(bytes, path, limits),
-        Format::Png => png::decode(bytes, path, limits),
-        Format::Pnm => raster::decode_pnm(bytes, path, limits),
-        Format::WebP => raster::decode_webp(bytes, path, limits),
+        Format::Jpeg => jpeg::decode(bytes, path, limits, select),
+        Format::Png => png::decode(bytes, path, limits).map(Portion::from),
+        Format::Pnm => raster::decode_pnm(bytes, path, limits).map(Portion::from),
+        Format::WebP => raster::decode_webp(bytes, path, limits).map(Portion::from),
     }));
     decoded.unwrap_or_else(|_| Err(damaged(path, "the decoder fails on it")))
 }

@@ -113,6 +113,17 @@ pub enum DatasetError {
         /// The length that fits.
         expected: usize,
     },
+    /// A part of a picture that lacks some of what was asked for, or lies outside of its picture.
+    #[error(
+        "part of a picture: {held:?} is at hand, expected to lie within the picture and to hold {needed:?}; \
+             let load_part return more"
+    )]
+    Portion {
+        /// What there is.
+        held: crate::Area,
+        /// What is needed.
+        needed: crate::Area,
+    },
     /// An image that the set does not have.
     #[error("image {} of identity {} is not in the set; ask for one within its sizes", .image.image, .image.identity)]
     NoSuchImage {

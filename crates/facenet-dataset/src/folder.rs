@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::decode::{decode_file, probe};
+use crate::decode::{decode_file, decode_file_part, probe};
 use crate::error::DatasetError;
 use crate::limits::DecodeLimits;
-use crate::picture::{ImageId, Pictures, Rgb8};
+use crate::picture::{Area, ImageId, Pictures, Portion, Rgb8};
 use crate::skipped::{SkipReason, Skipped};
 
 /// Names that claim to be an image of a format that is read.
@@ -133,6 +133,17 @@ impl Pictures for Folder {
     fn load(&self, image: ImageId) -> Result<Rgb8, DatasetError> {
         match self.path(image) {
             Some(path) => decode_file(path, &self.limits),
+            None => Err(DatasetError::NoSuchImage { image }),
+        }
+    }
+
+    fn load_part(
+        &self,
+        image: ImageId,
+        select: &dyn Fn(Area) -> Area,
+    ) -> Result<Portion, DatasetError> {
+        match self.path(image) {
+            Some(path) => decode_file_part(path, &self.limits, select),
             None => Err(DatasetError::NoSuchImage { image }),
         }
     }

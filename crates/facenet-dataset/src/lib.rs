@@ -15,14 +15,15 @@ mod recipe;
 mod skipped;
 mod synth;
 mod transform;
+mod wide;
 
-pub use decode::{decode_bytes, decode_file};
+pub use decode::{decode_bytes, decode_file, decode_file_part};
 pub use error::DatasetError;
 pub use folder::{Folder, Identity};
 pub use limits::DecodeLimits;
 pub use loader::{Batch, Batches, DEFAULT_MAX_BAD_SHARE, Loader, LoaderConfig};
 pub use people::people_list;
-pub use picture::{ImageId, Pictures, Rgb8};
+pub use picture::{Area, ImageId, Pictures, Portion, Rgb8};
 pub use png::write_png;
 pub use prepare::{Augment, Preprocess, flip_horizontal, prepare};
 pub use quarantine::Quarantined;

@@ -1,14 +1,12 @@
 //! From a decoded picture to network input.
 
-use std::borrow::Cow;
-
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 
 use crate::error::DatasetError;
-use crate::picture::Rgb8;
+use crate::picture::{Area, Portion, Rgb8};
 use crate::recipe::Recipe;
-use crate::transform::{Part, Span, Sums, resize_part, rotate};
+use crate::transform::{Part, Span, Sums, resize_part, rotate_part};
 
 /// What training does to pictures at random; the default is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -54,22 +52,13 @@ pub fn prepare(
 ) -> Result<(), DatasetError> {
     picture.check()?;
     check_len(out.len(), side)?;
-    let draws = Draws::take(rng);
-    let turned = draws.turn(picture, *augment);
-    let mut part = Part::whole(&turned);
-    if let Some(crop) = recipe.centre_crop {
-        part = part.centre(crop as usize);
-    }
-    let resized;
-    if let Some(size) = recipe.resize.map(|size| size as usize)
-        && (part.height, part.width) != (size, size)
-    {
-        resized = resize_part(part, size, size)?;
-        part = Part::whole(&resized);
-    }
-    let window = draws.window(part, side, *augment);
-    window.write(recipe, side, out);
-    Ok(())
+    let plan = Plan {
+        recipe,
+        side,
+        augment: *augment,
+        draws: Draws::take(rng),
+    };
+    plan.write(Part::whole(picture), out)
 }
 
 /// Mirrors network input left to right, in place.
@@ -111,72 +100,177 @@ impl Draws {
             flip: rng.next_u64(),
         }
     }
+}
 
-    fn turn<'a>(&self, picture: &'a Rgb8, augment: Augment) -> Cow<'a, Rgb8> {
-        let limit = augment.max_rotation_degrees;
-        if limit == 0.0 {
-            return Cow::Borrowed(picture);
+/// What becomes of one picture, whatever its size.
+pub(crate) struct Plan<'a> {
+    recipe: &'a Recipe,
+    side: usize,
+    augment: Augment,
+    draws: Draws,
+}
+
+impl<'a> Plan<'a> {
+    /// Takes the draws of one picture.
+    pub(crate) fn new(preprocess: &'a Preprocess, rng: &mut ChaCha8Rng) -> Self {
+        Self {
+            recipe: &preprocess.recipe,
+            side: preprocess.side,
+            augment: preprocess.augment,
+            draws: Draws::take(rng),
         }
-        // 53 bits to [0, 1), then to [-1, 1).
-        let unit = (self.angle >> 11) as f64 / (1u64 << 53) as f64;
-        Cow::Owned(rotate(picture, (2.0 * unit - 1.0) as f32 * limit))
     }
 
-    fn window<'a>(&self, part: Part<'a>, side: usize, augment: Augment) -> Window<'a> {
+    /// What is needed of a picture.
+    pub(crate) fn area(&self, whole: Area) -> Area {
+        if self.angle().is_some() {
+            return whole;
+        }
+        let centre = self.centre(whole);
+        match self.size(centre) {
+            Some(_) => centre,
+            None => self.place(centre).area,
+        }
+    }
+
+    /// [`prepare`]s a picture of which at least what is needed is at hand.
+    ///
+    /// # Errors
+    /// [`DatasetError::Portion`] where it is not; [`DatasetError::Shape`] as [`prepare`].
+    pub(crate) fn prepare(&self, portion: &Portion, out: &mut [f32]) -> Result<(), DatasetError> {
+        portion.check(self.area(Area::whole(portion.height, portion.width)))?;
+        check_len(out.len(), self.side)?;
+        self.write(Part::of(portion), out)
+    }
+
+    fn write(&self, part: Part<'_>, out: &mut [f32]) -> Result<(), DatasetError> {
+        let (turned, resized);
+        let mut part = part;
+        if let Some(degrees) = self.angle() {
+            turned = rotate_part(part, degrees);
+            part = Part::whole(&turned);
+        }
+        part = part.at(self.centre(part.area));
+        if let Some(size) = self.size(part.area) {
+            resized = resize_part(part, size, size)?;
+            part = Part::whole(&resized);
+        }
+        let place = self.place(part.area);
+        let table = self
+            .recipe
+            .standardisation
+            .table(&self.sums(part.at(place.area)));
+        place.write(part, &table, self.side, out);
+        Ok(())
+    }
+
+    /// By how many degrees the picture is turned.
+    fn angle(&self) -> Option<f32> {
+        let limit = self.augment.max_rotation_degrees;
+        // 53 bits to [0, 1), then to [-1, 1).
+        let unit = (self.draws.angle >> 11) as f64 / (1u64 << 53) as f64;
+        (limit != 0.0).then_some((2.0 * unit - 1.0) as f32 * limit)
+    }
+
+    fn centre(&self, whole: Area) -> Area {
+        let crop = self.recipe.centre_crop;
+        crop.map_or(whole, |crop| whole.centre(crop as usize))
+    }
+
+    /// The size to bring an area to, unless it has it.
+    fn size(&self, area: Area) -> Option<usize> {
+        let size = self.recipe.resize.map(|size| size as usize);
+        size.filter(|&size| (area.height, area.width) != (size, size))
+    }
+
+    /// What of an area goes where.
+    fn place(&self, from: Area) -> Place {
         let span = |input, draw| {
-            if augment.random_crop {
-                Span::random(input, side, draw)
+            if self.augment.random_crop {
+                Span::random(input, self.side, draw)
             } else {
-                Span::centred(input, side)
+                Span::centred(input, self.side)
             }
         };
-        let (rows, columns) = (span(part.height, self.top), span(part.width, self.left));
-        Window {
-            part: part.cut(rows.from, columns.from, rows.len, columns.len),
+        let rows = span(from.height, self.draws.top);
+        let columns = span(from.width, self.draws.left);
+        Place {
+            area: Area {
+                top: from.top + rows.from,
+                left: from.left + columns.from,
+                height: rows.len,
+                width: columns.len,
+            },
             top: rows.to,
             left: columns.to,
-            is_flipped: augment.random_flip && self.flip >> 63 == 1,
+            is_flipped: self.augment.random_flip && self.draws.flip >> 63 == 1,
         }
+    }
+
+    /// Over all of the network's input, padding included.
+    fn sums(&self, part: Part<'_>) -> Sums {
+        let mut sums = Sums::default();
+        for y in 0..part.area.height {
+            sums.add(part.row(y));
+        }
+        sums.add_zeros(3 * (self.side * self.side - part.area.height * part.area.width));
+        sums
     }
 }
 
 /// What is left of the picture, and where it goes.
-struct Window<'a> {
-    part: Part<'a>,
+struct Place {
+    area: Area,
     top: usize,
     left: usize,
     is_flipped: bool,
 }
 
-impl Window<'_> {
-    fn write(&self, recipe: &Recipe, side: usize, out: &mut [f32]) {
-        let table = recipe.standardisation.table(&self.sums(side));
-        let (height, width) = (self.part.height, self.part.width);
+impl Place {
+    fn write(&self, part: Part<'_>, table: &[f32; 256], side: usize, out: &mut [f32]) {
+        let part = part.at(self.area);
+        let Area { height, width, .. } = self.area;
         if (height, width) != (side, side) {
             out.fill(table[0]);
         }
-        for (channel, plane) in out.chunks_exact_mut((side * side).max(1)).enumerate() {
-            for y in 0..height {
-                let row = &mut plane[(self.top + y) * side..][..side];
-                let levels = self.part.row(y).chunks_exact(3);
-                for (value, pixel) in row[self.left..].iter_mut().zip(levels) {
-                    *value = table[usize::from(pixel[channel])];
-                }
-                if self.is_flipped {
-                    row.reverse();
-                }
+        let left = if self.is_flipped {
+            side - width - self.left
+        } else {
+            self.left
+        };
+        let [red, green, blue] = planes(out, side * side);
+        for y in 0..height {
+            let start = (self.top + y) * side + left;
+            let rows =
+                [&mut *red, &mut *green, &mut *blue].map(|plane| &mut plane[start..][..width]);
+            let pixels = part.row(y).as_chunks().0;
+            if self.is_flipped {
+                split(pixels.iter().rev(), table, rows);
+            } else {
+                split(pixels.iter(), table, rows);
             }
         }
     }
+}
 
-    /// Over all of the network's input, padding included.
-    fn sums(&self, side: usize) -> Sums {
-        let mut sums = Sums::default();
-        for y in 0..self.part.height {
-            sums.add(self.part.row(y));
-        }
-        sums.add_zeros(3 * (side * side - self.part.height * self.part.width));
-        sums
+/// Three planes of `len` values.
+fn planes(all: &mut [f32], len: usize) -> [&mut [f32]; 3] {
+    let (red, rest) = all.split_at_mut(len);
+    let (green, blue) = rest.split_at_mut(len);
+    [red, green, blue]
+}
+
+/// Writes what levels become, a row for each channel.
+fn split<'a>(
+    pixels: impl Iterator<Item = &'a [u8; 3]>,
+    table: &[f32; 256],
+    [red, green, blue]: [&mut [f32]; 3],
+) {
+    let values = red.iter_mut().zip(green).zip(blue);
+    for (((red, green), blue), &[r, g, b]) in values.zip(pixels) {
+        *red = table[usize::from(r)];
+        *green = table[usize::from(g)];
+        *blue = table[usize::from(b)];
     }
 }
 

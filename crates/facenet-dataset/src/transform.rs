@@ -13,3 +13,4 @@ pub use place::crop_or_pad;
 pub use resize::resize;
 pub(crate) use resize::resize_part;
 pub use rotate::rotate;
+pub(crate) use rotate::rotate_part;

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use facenet_dataset::{
-    DatasetError, DecodeLimits, Folder, ImageId, Pictures, Rgb8, Synthetic, decode_file,
-    people_list,
+    Area, DatasetError, DecodeLimits, Folder, ImageId, Pictures, Portion, Rgb8, Synthetic,
+    decode_file, decode_file_part, people_list,
 };
 
 use crate::config::TrainConfig;
@@ -90,6 +90,14 @@ impl Files {
 impl Pictures for Files {
     fn load(&self, image: ImageId) -> Result<Rgb8, DatasetError> {
         decode_file(&self.paths[image.image as usize], &self.limits)
+    }
+
+    fn load_part(
+        &self,
+        image: ImageId,
+        select: &dyn Fn(Area) -> Area,
+    ) -> Result<Portion, DatasetError> {
+        decode_file_part(&self.paths[image.image as usize], &self.limits, select)
     }
 
     fn sizes(&self) -> Vec<u32> {

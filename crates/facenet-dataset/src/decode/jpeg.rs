@@ -30,26 +30,32 @@ use image::metadata::Orientation;
 
 use self::header::{After, Frame, Scan, Segments};
 use self::idct::{Plain, Transform};
-use self::planes::{Plane, Window};
+use self::planes::Plane;
 use super::orient::upright;
 use crate::error::DatasetError;
 use crate::limits::DecodeLimits;
-use crate::picture::Rgb8;
+use crate::picture::{Area, Portion, Rgb8};
 
-/// Decodes a JPEG whose data are whole.
+/// Decodes what is needed of a JPEG whose data are whole, or all of it.
 pub(super) fn decode(
     bytes: &[u8],
     path: &Path,
     limits: &DecodeLimits,
-) -> Result<Rgb8, DatasetError> {
-    match plain(bytes, path, limits) {
-        Some(picture) => Ok(picture),
-        None => lenient::decode(bytes, path, limits),
+    select: &dyn Fn(Area) -> Area,
+) -> Result<Portion, DatasetError> {
+    match plain(bytes, path, limits, select) {
+        Some(portion) => Ok(portion),
+        None => lenient::decode(bytes, path, limits).map(Portion::from),
     }
 }
 
 /// Decodes a plain and undamaged file; `None` for any other, and for one beyond the limits.
-fn plain(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Option<Rgb8> {
+fn plain(
+    bytes: &[u8],
+    path: &Path,
+    limits: &DecodeLimits,
+    select: &dyn Fn(Area) -> Area,
+) -> Option<Portion> {
     let mut segments = Segments::new(bytes);
     let After::Scan(scan) = segments.next()? else {
         return None;
@@ -58,22 +64,36 @@ fn plain(bytes: &[u8], path: &Path, limits: &DecodeLimits) -> Option<Rgb8> {
     let (width, height) = (frame.width, frame.height);
     limits.check(path, width as u64, height as u64, 0).ok()?;
     let orientation = segments.exif.and_then(Orientation::from_exif_chunk);
-    let window = Window {
-        top: 0,
-        left: 0,
-        height,
-        width,
-    };
-    let pixels = decode_window(segments, scan, &frame, window)?;
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
+    let area = area(Area::whole(height, width), orientation, select);
+    let pixels = decode_window(segments, scan, &frame, area)?;
+    if orientation == Orientation::NoTransforms {
+        return Some(Portion {
+            height,
+            width,
+            area,
+            pixels,
+        });
+    }
     let picture = Rgb8 {
         width,
         height,
         pixels,
     };
-    Some(upright(
-        picture,
-        orientation.unwrap_or(Orientation::NoTransforms),
-    ))
+    Some(upright(picture, orientation).into())
+}
+
+/// What to decode: all, where a picture is turned afterwards or `select` names no part of it.
+fn area(whole: Area, orientation: Orientation, select: &dyn Fn(Area) -> Area) -> Area {
+    if orientation != Orientation::NoTransforms {
+        return whole;
+    }
+    let part = select(whole);
+    let is_empty = part.width == 0 || part.height == 0;
+    if is_empty || !whole.contains(part) {
+        return whole;
+    }
+    part
 }
 
 /// Pixels of a window, by the vectors that the machine has.
@@ -81,7 +101,7 @@ fn decode_window(
     segments: Segments<'_>,
     scan: Scan,
     frame: &Frame,
-    window: Window,
+    window: Area,
 ) -> Option<Vec<u8>> {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V3::try_new() {
@@ -99,7 +119,7 @@ fn decode_by(
     mut segments: Segments<'_>,
     mut scan: Scan,
     frame: &Frame,
-    window: Window,
+    window: Area,
 ) -> Option<Vec<u8>> {
     let indices = 0..frame.components.len();
     let mut planes: Vec<_> = indices

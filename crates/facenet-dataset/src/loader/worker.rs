@@ -10,7 +10,7 @@ use rand_chacha::rand_core::SeedableRng;
 use super::queue::Queue;
 use crate::error::DatasetError;
 use crate::picture::{ImageId, Pictures};
-use crate::prepare::{Preprocess, prepare};
+use crate::prepare::{Plan, Preprocess};
 use crate::quarantine::Quarantined;
 
 /// Purpose of the draws.
@@ -52,17 +52,10 @@ impl Request {
         if self.known_bad.contains(&image) {
             return Outcome::KnownBad;
         }
-        let Preprocess {
-            recipe,
-            side,
-            augment,
-        } = &self.preprocess;
-        values.resize(3 * side * side, 0.0);
-        let prepared = self.pictures.load(image).and_then(|picture| {
-            let mut rng = keyed(self.key, i as u64);
-            prepare(&picture, recipe, *side, augment, &mut rng, &mut values)
-        });
-        match prepared {
+        values.resize(3 * self.preprocess.side.pow(2), 0.0);
+        let plan = Plan::new(&self.preprocess, &mut keyed(self.key, i as u64));
+        let portion = self.pictures.load_part(image, &|whole| plan.area(whole));
+        match portion.and_then(|portion| plan.prepare(&portion, &mut values)) {
             Ok(()) => Outcome::Ready(values),
             Err(error) => self.bad(image, &error),
         }

@@ -1,6 +1,7 @@
 //! Standardisation of pixel levels.
 
 use crate::recipe::Standardisation;
+use crate::wide::wide;
 
 /// Exact sums over 8-bit values.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,10 +14,12 @@ pub(crate) struct Sums {
 impl Sums {
     /// Adds values.
     pub(crate) fn add(&mut self, values: &[u8]) {
-        // A row has at most 3 * 8192 values or a few more: u32 holds 66,000 squares.
+        // u32 holds 66,000 squares.
         for chunk in values.chunks(1 << 15) {
-            let sum: u32 = chunk.iter().map(|&x| u32::from(x)).sum();
-            let squares: u32 = chunk.iter().map(|&x| u32::from(x) * u32::from(x)).sum();
+            let (sum, squares) = wide(
+                #[inline(always)]
+                || totals(chunk),
+            );
             self.sum += u64::from(sum);
             self.squares += u64::from(squares);
         }
@@ -37,6 +40,19 @@ impl Sums {
         let deviation = (spread as f64).sqrt() / count;
         (self.sum as f64 / count, deviation.max(1.0 / count.sqrt()))
     }
+}
+
+/// The sum of at most 2^15 values, and that of their squares.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "to be compiled for wide vectors")]
+fn totals(values: &[u8]) -> (u32, u32) {
+    values
+        .iter()
+        .fold((0, 0), |(sum, squares): (u32, u32), &x| {
+            let x = u32::from(x);
+            // Without a look for overflows, of which there are none.
+            (sum.wrapping_add(x), squares.wrapping_add(x * x))
+        })
 }
 
 impl Standardisation {

@@ -1,63 +1,55 @@
-use crate::picture::Rgb8;
+use crate::picture::{Area, Portion, Rgb8};
 
-/// A rectangle of a picture, not copied.
+/// An area of a picture, not copied.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Part<'a> {
     pixels: &'a [u8],
-    stride: usize,
-    pub(crate) width: usize,
-    pub(crate) height: usize,
+    /// What of the picture those are.
+    held: Area,
+    /// What is meant; its pixels can be had where they are held.
+    pub(crate) area: Area,
 }
 
 impl<'a> Part<'a> {
     /// All of `picture`.
     pub(crate) fn whole(picture: &'a Rgb8) -> Self {
+        let area = Area::whole(picture.height, picture.width);
         Self {
             pixels: &picture.pixels,
-            stride: 3 * picture.width,
-            width: picture.width,
-            height: picture.height,
+            held: area,
+            area,
         }
     }
 
-    /// The rectangle with its upper left corner at `(top, left)`; it must lie within.
-    pub(crate) fn cut(self, top: usize, left: usize, height: usize, width: usize) -> Self {
-        debug_assert!(top + height <= self.height && left + width <= self.width);
-        let start = (top * self.stride + 3 * left).min(self.pixels.len());
+    /// All of the picture that a portion is of.
+    pub(crate) fn of(portion: &'a Portion) -> Self {
         Self {
-            pixels: &self.pixels[start..],
-            width,
-            height,
-            ..self
+            pixels: &portion.pixels,
+            held: portion.area,
+            area: Area::whole(portion.height, portion.width),
         }
     }
 
-    /// The centred square of `side`, the odd pixel left over going right and below; all of it
-    /// when either side is smaller.
-    pub(crate) fn centre(self, side: usize) -> Self {
-        if self.width < side || self.height < side {
-            return self;
-        }
-        self.cut(
-            (self.height - side) / 2,
-            (self.width - side) / 2,
-            side,
-            side,
-        )
+    /// Another area of the same picture.
+    pub(crate) fn at(self, area: Area) -> Self {
+        Self { area, ..self }
     }
 
-    /// Row `y`: `3 * width` bytes.
+    /// Row `y` of the area, whose pixels must be held: `3 * area.width` bytes.
     pub(crate) fn row(&self, y: usize) -> &'a [u8] {
-        &self.pixels[y * self.stride..][..3 * self.width]
+        let top = self.area.top + y - self.held.top;
+        let left = self.area.left - self.held.left;
+        &self.pixels[3 * (top * self.held.width + left)..][..3 * self.area.width]
     }
 
     /// All rows one after another; borrowed where they lie so already.
     pub(crate) fn contiguous(&self) -> std::borrow::Cow<'a, [u8]> {
-        if self.stride == 3 * self.width {
-            return self.pixels[..self.stride * self.height].into();
+        if self.area.width == self.held.width {
+            let start = 3 * (self.area.top - self.held.top) * self.held.width;
+            return self.pixels[start..][..3 * self.area.width * self.area.height].into();
         }
-        let rows = (0..self.height).flat_map(|y| self.row(y).iter().copied());
-        rows.collect()
+        let rows: Vec<_> = (0..self.area.height).map(|y| self.row(y)).collect();
+        rows.concat().into()
     }
 }
 
@@ -78,7 +70,8 @@ mod tests {
     #[track_caller]
     fn check(width: usize, height: usize, side: usize, expected: &[u8]) {
         let picture = numbered(width, height);
-        let part = Part::whole(&picture).centre(side);
+        let part = Part::whole(&picture);
+        let part = part.at(part.area.centre(side));
         let found: Vec<_> = part.contiguous().iter().step_by(3).copied().collect();
         assert_eq!(found, expected);
     }
@@ -94,6 +87,27 @@ mod tests {
     fn an_odd_pixel_stays_right_and_below() {
         check(3, 3, 2, &[0, 1, 10, 11]);
         check(4, 3, 1, &[11]);
+    }
+
+    #[test]
+    fn a_portion_lies_where_it_was_cut() {
+        let area = Area {
+            top: 1,
+            left: 2,
+            height: 2,
+            width: 2,
+        };
+        let portion = Portion {
+            height: 5,
+            width: 5,
+            area,
+            pixels: [12, 13, 22, 23].into_iter().flat_map(|x| [x; 3]).collect(),
+        };
+        let part = Part::of(&portion);
+        assert_eq!(part.area, Area::whole(5, 5));
+        assert_eq!(part.at(area.centre(1)).row(0), [12; 3]);
+        assert_eq!(part.at(area).row(1), [22, 22, 22, 23, 23, 23]);
+        assert_eq!(*part.at(area).contiguous(), portion.pixels);
     }
 
     #[test]

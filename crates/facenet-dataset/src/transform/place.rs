@@ -43,8 +43,8 @@ impl Span {
 pub fn crop_or_pad(picture: &Rgb8, height: usize, width: usize) -> Rgb8 {
     let part = Part::whole(picture);
     let (rows, columns) = (
-        Span::centred(part.height, height),
-        Span::centred(part.width, width),
+        Span::centred(picture.height, height),
+        Span::centred(picture.width, width),
     );
     let mut pixels = vec![0; 3 * width * height];
     if columns.len > 0 {

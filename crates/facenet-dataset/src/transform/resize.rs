@@ -25,7 +25,10 @@ pub(crate) fn resize_part(
     height: usize,
     width: usize,
 ) -> Result<Rgb8, DatasetError> {
-    let (found, expected) = (part.width * part.height, width.saturating_mul(height));
+    let (found, expected) = (
+        part.area.width * part.area.height,
+        width.saturating_mul(height),
+    );
     let wrong = |what, found| DatasetError::Shape {
         what,
         found,
@@ -37,7 +40,11 @@ pub(crate) fn resize_part(
     let pixels = part.contiguous();
     let mut resized = vec![0; 3 * width * height];
     // The typed call compiles for this pixel alone; the other one for all there are.
-    let from = TypedImageRef::<U8x3>::from_buffer(part.width as u32, part.height as u32, &pixels);
+    let from = TypedImageRef::<U8x3>::from_buffer(
+        part.area.width as u32,
+        part.area.height as u32,
+        &pixels,
+    );
     let from = from.map_err(|_| wrong("picture to resize", found))?;
     let to = TypedImage::<U8x3>::from_buffer(width as u32, height as u32, &mut resized);
     let mut to = to.map_err(|_| wrong("resized picture", expected))?;

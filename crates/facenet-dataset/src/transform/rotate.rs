@@ -1,5 +1,6 @@
 //! Small rotations.
 
+use super::Part;
 use crate::picture::Rgb8;
 
 /// Rotates a picture about its centre; the size stays.
@@ -10,29 +11,34 @@ use crate::picture::Rgb8;
 ///
 /// - `degrees`: counter-clockwise as seen
 pub fn rotate(picture: &Rgb8, degrees: f32) -> Rgb8 {
+    rotate_part(Part::whole(picture), degrees)
+}
+
+pub(crate) fn rotate_part(part: Part<'_>, degrees: f32) -> Rgb8 {
+    let (height, width) = (part.area.height, part.area.width);
     let (sin, cos) = degrees.to_radians().sin_cos();
-    let centre_y = (picture.height as f32 - 1.0) / 2.0;
-    let centre_x = (picture.width as f32 - 1.0) / 2.0;
-    let mut pixels = Vec::with_capacity(picture.pixels.len());
-    for y in 0..picture.height {
+    let centre_y = (height as f32 - 1.0) / 2.0;
+    let centre_x = (width as f32 - 1.0) / 2.0;
+    let mut pixels = Vec::with_capacity(3 * width * height);
+    for y in 0..height {
         let dy = y as f32 - centre_y;
-        for x in 0..picture.width {
+        for x in 0..width {
             let dx = x as f32 - centre_x;
             // Rows go downwards, so this turns clockwise: where the pixel comes from.
             let from_y = sin * dx + cos * dy + centre_y;
             let from_x = cos * dx - sin * dy + centre_x;
-            pixels.extend_from_slice(&sample(picture, from_y, from_x));
+            pixels.extend_from_slice(&sample(part, from_y, from_x));
         }
     }
     Rgb8 {
-        width: picture.width,
-        height: picture.height,
+        width,
+        height,
         pixels,
     }
 }
 
 /// The colour at a point, bilinear, black outside.
-fn sample(picture: &Rgb8, y: f32, x: f32) -> [u8; 3] {
+fn sample(part: Part<'_>, y: f32, x: f32) -> [u8; 3] {
     let (top, left) = (y.floor(), x.floor());
     let (down, right) = (y - top, x - left);
     let (top, left) = (top as isize, left as isize);
@@ -44,21 +50,20 @@ fn sample(picture: &Rgb8, y: f32, x: f32) -> [u8; 3] {
     ];
     let mut sum = [0.5f32; 3];
     for (row, column, weight) in corners {
-        for (total, &level) in sum.iter_mut().zip(pixel(picture, row, column)) {
+        for (total, &level) in sum.iter_mut().zip(pixel(part, row, column)) {
             *total += weight * f32::from(level);
         }
     }
     sum.map(|total| total as u8)
 }
 
-fn pixel(picture: &Rgb8, row: isize, column: isize) -> &[u8] {
-    let is_inside = (0..picture.height as isize).contains(&row)
-        && (0..picture.width as isize).contains(&column);
+fn pixel(part: Part<'_>, row: isize, column: isize) -> &[u8] {
+    let is_inside = (0..part.area.height as isize).contains(&row)
+        && (0..part.area.width as isize).contains(&column);
     if !is_inside {
         return &[0; 3];
     }
-    let at = 3 * (row as usize * picture.width + column as usize);
-    &picture.pixels[at..at + 3]
+    &part.row(row as usize)[3 * column as usize..][..3]
 }
 
 #[cfg(test)]

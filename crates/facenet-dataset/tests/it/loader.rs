@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use facenet_dataset::{
-    Augment, Batch, DatasetError, ImageId, Loader, LoaderConfig, Pictures, Preprocess, Recipe,
-    Rgb8, prepare,
+    Area, Augment, Batch, DatasetError, DecodeLimits, Folder, ImageId, Loader, LoaderConfig,
+    Pictures, Portion, Preprocess, Recipe, Rgb8, Standardisation, prepare,
 };
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use crate::test_data::golden;
 
 const SIDE: usize = 5;
 
@@ -21,6 +23,48 @@ struct Drawn {
     bad: BTreeSet<u32>,
     panics: BTreeSet<u32>,
     n_loads: AtomicUsize,
+}
+
+/// Whatever a picture is cut from lies elsewhere, so that nothing but the part can be read.
+struct InParts(Drawn);
+
+impl Pictures for InParts {
+    fn load(&self, _: ImageId) -> Result<Rgb8, DatasetError> {
+        unreachable!("a loader asks for parts")
+    }
+
+    fn load_part(
+        &self,
+        image: ImageId,
+        select: &dyn Fn(Area) -> Area,
+    ) -> Result<Portion, DatasetError> {
+        let Rgb8 {
+            width,
+            height,
+            pixels,
+        } = self.0.load(image)?;
+        let area = select(Area::whole(height, width));
+        let rows = pixels.chunks_exact(3 * width).skip(area.top);
+        let rows = rows.map(|row| &row[3 * area.left..][..3 * area.width]);
+        Ok(Portion {
+            height,
+            width,
+            area,
+            pixels: rows.take(area.height).collect::<Vec<_>>().concat(),
+        })
+    }
+
+    fn sizes(&self) -> Vec<u32> {
+        self.0.sizes()
+    }
+
+    fn name(&self, image: ImageId) -> String {
+        self.0.name(image)
+    }
+
+    fn identity_name(&self, identity: u32) -> String {
+        self.0.identity_name(identity)
+    }
 }
 
 impl Pictures for Drawn {
@@ -150,6 +194,33 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn parts_give_what_whole_pictures_give(
+        centre_crop in prop::option::of(1u32..10),
+        resize in prop::option::weighted(0.3, 1u32..10),
+        side in 1usize..9,
+        [random_crop, random_flip, is_turned]: [bool; 3],
+        seed: u64,
+    ) {
+        let preprocess = Preprocess {
+            recipe: Recipe { centre_crop, resize, standardisation: Standardisation::PerImage },
+            side,
+            augment: Augment {
+                random_crop,
+                random_flip,
+                max_rotation_degrees: if is_turned { 10.0 } else { 0.0 },
+            },
+        };
+        let load = |pictures: Arc<dyn Pictures>| -> Result<Vec<Batch>, _> {
+            let config = LoaderConfig { seed, ..config(1, 4, 0.0) };
+            Loader::new(pictures, config)?.stream(0, 0, ids(0..8), 8, &preprocess).collect()
+        };
+        let drawn = || Drawn { n_images: 8, ..Drawn::default() };
+        prop_assert_eq!(load(Arc::new(InParts(drawn())))?, load(Arc::new(drawn()))?);
+    }
+}
+
 #[test]
 fn no_more_is_loaded_than_prefetch_allows() {
     const PREFETCH: usize = 3;
@@ -245,4 +316,57 @@ fn empty_requests_and_empty_batches() {
     );
     let error = loader().stream(0, 0, ids(0..1), 0, &augmented()).next();
     assert!(matches!(error, Some(Err(DatasetError::Config { .. }))));
+}
+
+/// FNV-1a of the bits of all values.
+fn hash(values: &[f32]) -> u64 {
+    let bytes = values.iter().flat_map(|value| value.to_le_bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+/// What a loader makes of the golden pictures that decode to the same bits everywhere, all but
+/// the progressive one, three times each.
+fn of_golden_pictures(recipe: &str, side: usize, augment: Augment) -> Vec<f32> {
+    let root = golden("");
+    let mut folder = Folder::scan(&root, &DecodeLimits::default()).expect("golden pictures");
+    folder.keep(&["image".to_owned()].into());
+    assert_eq!(folder.sizes(), [8]);
+    let preprocess = Preprocess {
+        recipe: Recipe::parse(recipe, "r").expect("a recipe"),
+        side,
+        augment,
+    };
+    let loader = Loader::new(Arc::new(folder), config(2, 4, 0.0)).expect("good settings");
+    let ids = ids([0, 1, 2, 4, 5, 6, 7].repeat(3));
+    let batches: Result<Vec<Batch>, _> = loader.stream(1, 2, ids, 21, &preprocess).collect();
+    batches.expect("good pictures").swap_remove(0).images
+}
+
+/// The numbers were printed by this test where the loader still decoded whole pictures
+/// (commit 063b4f6): runs are resumed and repeated across versions.
+#[test]
+fn a_seed_gives_the_bits_it_always_gave() {
+    let augmented = Augment {
+        random_crop: true,
+        random_flip: true,
+        max_rotation_degrees: 0.0,
+    };
+    let per_image = "standardisation = \"per-image\"";
+    let cropped = "centre_crop = 30\nstandardisation = \"fixed\"";
+    for (recipe, side, augment, expected) in [
+        (per_image, 24, augmented, 0x73b3_6ca3_af81_55dc),
+        (per_image, 34, augmented, 0xfc83_7c1f_2769_9e3e),
+        (per_image, 60, augmented, 0xce6b_3c56_f12c_55d0),
+        (per_image, 24, Augment::default(), 0x84e6_6f13_c6b2_376b),
+        (cropped, 24, augmented, 0x11df_1728_748c_2d58),
+        (cropped, 40, Augment::default(), 0x6c71_e088_534e_359a),
+    ] {
+        let found = hash(&of_golden_pictures(recipe, side, augment));
+        assert_eq!(
+            found, expected,
+            "{recipe} {side} {augment:?}: {found:#018x}"
+        );
+    }
 }

@@ -1,11 +1,12 @@
 //! Samples to pixels, as libjpeg has them to the last bit.
 
-use super::planes::{Plane, Window};
+use super::planes::Plane;
 use super::upsample::Rows;
+use crate::picture::Area;
 
 /// Pixels of a window, `[height, width, 3]`.
 #[inline(always)]
-pub(super) fn pixels(planes: &[Plane], window: Window) -> Vec<u8> {
+pub(super) fn pixels(planes: &[Plane], window: Area) -> Vec<u8> {
     let mut pixels = vec![0; 3 * window.width * window.height];
     let mut rows: Vec<_> = planes
         .iter()

@@ -3,19 +3,7 @@
 use std::ops::Range;
 
 use super::header::Frame;
-
-/// A rectangle of the picture, in pixels; it lies within.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
-    /// First row.
-    pub(crate) top: usize,
-    /// First column.
-    pub(crate) left: usize,
-    /// Rows.
-    pub(crate) height: usize,
-    /// Columns.
-    pub(crate) width: usize,
-}
+use crate::picture::Area;
 
 /// Some blocks of a component.
 pub(super) struct Plane {
@@ -35,7 +23,7 @@ impl Plane {
     /// What `window` needs of a component, zeros as yet.
     ///
     /// - `index`: of the component
-    pub(super) fn new(frame: &Frame, index: usize, window: Window) -> Self {
+    pub(super) fn new(frame: &Frame, index: usize, window: Area) -> Self {
         let (component, (h, v)) = (&frame.components[index], frame.most());
         let (across, down) = (h / component.h, v / component.v);
         let (width, height) = (frame.width.div_ceil(across), frame.height.div_ceil(down));

@@ -46,8 +46,18 @@ prop_compose! {
     }
 }
 
+fn decode_part(bytes: &[u8], area: impl Fn(Area) -> Area) -> Option<Portion> {
+    plain(bytes, Path::new("p.jpg"), &DecodeLimits::default(), &area)
+}
+
 fn decode_plain(bytes: &[u8]) -> Option<Rgb8> {
-    plain(bytes, Path::new("p.jpg"), &DecodeLimits::default())
+    let all = decode_part(bytes, |whole| whole)?;
+    assert_eq!(all.area, Area::whole(all.height, all.width));
+    Some(Rgb8 {
+        width: all.width,
+        height: all.height,
+        pixels: all.pixels,
+    })
 }
 
 fn decode_lenient(bytes: &[u8]) -> Result<Rgb8, DatasetError> {
@@ -100,6 +110,74 @@ proptest! {
     }
 }
 
+/// Two places among `n`, in order: where something begins, and its last one.
+fn ends([x, y]: [prop::sample::Index; 2], n: usize) -> (usize, usize) {
+    let (x, y) = (x.index(n), y.index(n));
+    (x.min(y), x.max(y))
+}
+
+/// The pixels of an area, cut out of the whole picture.
+fn cut(picture: &Rgb8, area: Area) -> Vec<u8> {
+    let rows = (area.top..area.top + area.height).map(|y| {
+        let row = &picture.pixels[3 * y * picture.width..][..3 * picture.width];
+        &row[3 * area.left..][..3 * area.width]
+    });
+    rows.collect::<Vec<_>>().concat()
+}
+
+proptest! {
+    /// Also at the rims, where samples beyond the area count, and for areas of a single pixel.
+    #[test]
+    fn a_part_is_cut_out_of_the_whole(
+        picture in arb_picture(60),
+        encoding in arb_encoding(),
+        rows: [prop::sample::Index; 2],
+        columns: [prop::sample::Index; 2],
+    ) {
+        let (bytes, _) = encode(&picture, encoding);
+        let whole = decode_plain(&bytes).expect("a plain file");
+        let (top, bottom) = ends(rows, whole.height);
+        let (left, right) = ends(columns, whole.width);
+        let area = Area { top, left, height: bottom + 1 - top, width: right + 1 - left };
+        let part = decode_part(&bytes, |all| {
+            assert_eq!(all, Area::whole(whole.height, whole.width));
+            area
+        });
+        let expected = Portion {
+            height: whole.height,
+            width: whole.width,
+            area,
+            pixels: cut(&whole, area),
+        };
+        prop_assert!(part.as_ref() == Some(&expected), "{:?}", area);
+    }
+}
+
+#[test]
+fn what_is_no_part_of_a_picture_stands_for_all() {
+    let picture = Rgb8 {
+        width: 9,
+        height: 7,
+        pixels: vec![100; 189],
+    };
+    let encoding = Encoding {
+        sampling: Some((2, 2)),
+        quant: 1,
+        interval: 0,
+        is_interleaved: true,
+    };
+    let (bytes, _) = encode(&picture, encoding);
+    let all = decode_part(&bytes, |whole| whole);
+    for (left, width) in [(0, 0), (8, 2), (9, 1), (1, usize::MAX)] {
+        let part = decode_part(&bytes, |whole| Area {
+            left,
+            width,
+            ..whole
+        });
+        assert!(part.is_some() && part == all, "{left} {width}");
+    }
+}
+
 /// Largest and mean difference of two pictures of one size, in levels.
 fn differences(x: &Rgb8, y: &Rgb8) -> (u8, f64) {
     assert_eq!((x.width, x.height), (y.width, y.height));
@@ -141,6 +219,9 @@ proptest! {
             bytes.truncate(length.index(bytes.len()));
         }
         let found = decode_plain(&bytes);
+        // A part is refused for what is wrong elsewhere.
+        let part = decode_part(&bytes, |whole| Area { height: 1, width: 1, ..whole });
+        prop_assert_eq!(part.is_some(), found.is_some());
         if let (Some(found), Err(damage)) = (&found, markers::check(&bytes)) {
             prop_assert!(false, "{}x{} of what is damaged: {}", found.width, found.height, damage);
         }

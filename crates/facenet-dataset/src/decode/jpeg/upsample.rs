@@ -5,7 +5,8 @@
 //! next nearest, along each axis; beyond the rim the samples at the rim go on. What is half way
 //! is rounded up and down by turns.
 
-use super::planes::{Plane, Window};
+use super::planes::Plane;
+use crate::picture::Area;
 
 /// A component this narrow is not filtered, but repeated, where it is stretched sideways.
 const TOO_NARROW: usize = 2;
@@ -22,7 +23,7 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Rows of the window's columns.
-    pub(super) fn new(plane: &'a Plane, window: Window) -> Self {
+    pub(super) fn new(plane: &'a Plane, window: Area) -> Self {
         let n_samples =
             (window.left + window.width).div_ceil(plane.across) - window.left / plane.across;
         Self {
@@ -92,6 +93,9 @@ impl<'a> Rows<'a> {
         let pairs = near[place.clone()].iter().zip(&far[place]);
         for (to, (&near, &far)) in self.sums[1..].iter_mut().zip(pairs) {
             *to = sum(near, far);
+        }
+        if plane.across == 1 {
+            return; // what lies beside is not needed, and may not be kept
         }
         for (to, column) in [
             (0, start.saturating_sub(1)),
