@@ -2,7 +2,7 @@
 
 use candle_core::{Result, Tensor};
 use facenet_ops::{
-    Act, Filter, Nhwc, Norm, Residual, Tape, add_channel_bias, conv2d, depthwise_conv2d,
+    Act, Filter, Format, Nhwc, Norm, Residual, Tape, add_channel_bias, conv2d, depthwise_conv2d,
     global_average_pool, max_pool2d, prelu, relu, residual,
 };
 
@@ -90,17 +90,17 @@ impl Engine for Composed<'_> {
     }
 }
 
-/// NHWC activations of a tape: `f32` on the CPU.
-pub(crate) struct Planned<'a> {
-    pub(crate) tape: &'a mut Tape,
+/// NHWC activations of a tape, on the CPU.
+pub(crate) struct Planned<'a, T: Format> {
+    pub(crate) tape: &'a mut Tape<T>,
     pub(crate) pass: &'a Pass,
     pub(crate) trace: &'a mut dyn FnMut(&str, &Tensor),
 }
 
-impl Engine for Planned<'_> {
-    type Value = Nhwc;
+impl<T: Format> Engine for Planned<'_, T> {
+    type Value = Nhwc<T>;
 
-    fn conv_norm(&mut self, xs: &Nhwc, layer: &ConvNorm) -> Result<Nhwc> {
+    fn conv_norm(&mut self, xs: &Nhwc<T>, layer: &ConvNorm) -> Result<Nhwc<T>> {
         let (pass, norm) = (self.pass, &layer.norm);
         let filter = Filter {
             weight: &pass.read(&layer.weight),
@@ -133,7 +133,7 @@ impl Engine for Planned<'_> {
         Ok(ys)
     }
 
-    fn residual(&mut self, xs: &Nhwc, branch: &Nhwc, end: &ResidualEnd) -> Result<Nhwc> {
+    fn residual(&mut self, xs: &Nhwc<T>, branch: &Nhwc<T>, end: &ResidualEnd) -> Result<Nhwc<T>> {
         let end = Residual {
             weight: &self.pass.read(&end.weight),
             bias: &self.pass.read(&end.bias),
@@ -143,23 +143,23 @@ impl Engine for Planned<'_> {
         self.tape.residual(xs, branch, &end)
     }
 
-    fn add(&mut self, a: &Nhwc, b: &Nhwc) -> Result<Nhwc> {
+    fn add(&mut self, a: &Nhwc<T>, b: &Nhwc<T>) -> Result<Nhwc<T>> {
         self.tape.add(a, b)
     }
 
-    fn concat(&mut self, parts: &[Nhwc]) -> Result<Nhwc> {
+    fn concat(&mut self, parts: &[Nhwc<T>]) -> Result<Nhwc<T>> {
         self.tape.concat(parts)
     }
 
-    fn max_pool(&mut self, xs: &Nhwc, kernel: usize, stride: usize) -> Result<Nhwc> {
+    fn max_pool(&mut self, xs: &Nhwc<T>, kernel: usize, stride: usize) -> Result<Nhwc<T>> {
         self.tape.max_pool(xs, kernel, stride)
     }
 
-    fn global_average_pool(&mut self, xs: &Nhwc) -> Result<Nhwc> {
+    fn global_average_pool(&mut self, xs: &Nhwc<T>) -> Result<Nhwc<T>> {
         Ok(self.tape.global_average_pool(xs))
     }
 
-    fn tell(&mut self, name: &str, xs: &Nhwc) -> Result<()> {
+    fn tell(&mut self, name: &str, xs: &Nhwc<T>) -> Result<()> {
         if self.pass.is_traced {
             (self.trace)(name, &xs.to_tensor()?);
         }

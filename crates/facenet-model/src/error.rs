@@ -47,6 +47,12 @@ pub enum ModelError {
         /// Shape and type that would do.
         expected: String,
     },
+    /// The model is to run in `bf16` where there is none.
+    #[error("bf16: found {found}, expected f32 on the CPU by its own route; use f32 there")]
+    Precision {
+        /// The model's type, device and route.
+        found: String,
+    },
     /// A file or folder of a model is broken or foreign.
     #[error("{}: {problem}; {remedy}", .path.display())]
     File {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_ops::{Arithmetic, KeptWeights, Memory, ParameterGradients, Route, Setting};
+use facenet_ops::{Arithmetic, KeptWeights, Memory, ParameterGradients, Precision, Route, Setting};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loss::l2_normalise;
 use crate::network::{Network, build};
 use crate::operations::Operations;
-use crate::pass::{Mode, Pass, TrainPass};
+use crate::pass::{Mode, Pass, TrainPass, is_planned};
 use crate::state::{diagnosis, misfit, stranger};
 use crate::store::{Entry, Origin, Store};
 
@@ -110,14 +110,20 @@ impl Model {
         Self { route, ..self }
     }
 
-    /// The same model with its convolutions computed in another way, on the own route in `f32`;
-    /// elsewhere that changes nothing.
+    /// The same model computed in another way, for `f32` on the own route. Elsewhere a model in
+    /// `bf16` does not run, and Winograd changes nothing.
+    ///
+    /// In `bf16` activations and their gradients are rounded where they are stored; parameters,
+    /// their gradients, statistics and embeddings stay `f32`. Measured on the golden cases
+    /// against `f32`: no number of an embedding is off by more than 2.4e-3, and the whole
+    /// gradient of a training pass has a cosine of 0.89 to 0.95, of 0.96 to 0.98 where the images
+    /// alone are rounded.
     #[must_use]
     pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }
     }
 
-    /// How its convolutions are computed.
+    /// How it is computed.
     pub fn arithmetic(&self) -> Arithmetic {
         self.arithmetic
     }
@@ -147,7 +153,8 @@ impl Model {
     /// Gives unit rows `[n, dim]`.
     ///
     /// # Errors
-    /// [`ModelError::Images`] unless the images have that shape and type.
+    /// [`ModelError::Images`] unless the images have that shape and type, and
+    /// [`ModelError::Precision`] where [`Model::with_arithmetic`] has put `bf16` in a wrong place.
     pub fn embed(&self, images: &Tensor) -> Result<Tensor, ModelError> {
         self.run(images, &self.pass(&Mode::Eval, false), &mut |_, _| {})
     }
@@ -290,6 +297,7 @@ impl Model {
     }
 
     fn check(&self, images: &Tensor, is_training: bool) -> Result<(), ModelError> {
+        self.check_precision()?;
         let side = self.config.image_size;
         let least = if is_training { 2 } else { 1 };
         let fits = matches!(images.dims(), [n, 3, h, w] if *n >= least && *h == side && *w == side);
@@ -300,6 +308,17 @@ impl Model {
             found: format!("{:?} of {:?}", images.dims(), images.dtype()),
             expected: format!("[n, 3, {side}, {side}] of {:?}, n from {least}", self.dtype),
         })
+    }
+
+    fn check_precision(&self) -> Result<(), ModelError> {
+        let is_f32 = self.arithmetic.precision == Precision::F32;
+        let is_planned = is_planned(self.route, self.dtype, &self.device);
+        if is_f32 || is_planned {
+            return Ok(());
+        }
+        let (dtype, place, route) = (self.dtype, self.device.location(), self.route);
+        let found = format!("{dtype:?} on {place:?} by the {route:?} route");
+        Err(ModelError::Precision { found })
     }
 }
 

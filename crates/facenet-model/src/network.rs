@@ -5,6 +5,7 @@ pub(crate) mod mobilefacenet;
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
+use facenet_ops::{Bf16, Format, Precision};
 
 use crate::config::{Architecture, ModelConfig};
 use crate::engine::{Composed, Engine, Planned};
@@ -44,13 +45,14 @@ impl<T: Trunk> Network for T {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor> {
-        let features = if pass.is_planned(xs) {
-            facenet_ops::run_nhwc(xs, &pass.setting, |tape, xs| {
-                self.trunk(&xs, &mut Planned { tape, pass, trace })
-            })?
-        } else {
+        let features = if !pass.is_planned(xs) {
             let xs = self.trunk(xs, &mut Composed { pass, trace })?;
             xs.flatten_from(1)?
+        } else {
+            match pass.setting.arithmetic.precision {
+                Precision::F32 => planned::<f32, T>(self, xs, pass, trace)?,
+                Precision::Bf16 => planned::<Bf16, T>(self, xs, pass, trace)?,
+            }
         };
         self.bottleneck().forward(&features, pass, trace)
     }
@@ -60,6 +62,18 @@ impl<T: Trunk> Network for T {
         self.trunk(&(IMAGE_CHANNELS, side, side), &mut counter)?;
         Ok(counter.finish(self.bottleneck().dims()?))
     }
+}
+
+/// The trunk on a tape of `F`; gives `f32`.
+fn planned<F: Format, T: Trunk>(
+    network: &T,
+    xs: &Tensor,
+    pass: &Pass,
+    trace: &mut dyn FnMut(&str, &Tensor),
+) -> Result<Tensor> {
+    facenet_ops::run_nhwc::<F>(xs, &pass.setting, |tape, xs| {
+        network.trunk(&xs, &mut Planned { tape, pass, trace })
+    })
 }
 
 /// Builds the network that `config` describes.

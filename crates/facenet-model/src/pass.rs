@@ -1,6 +1,6 @@
 //! One forward pass: training or use, and what it may change.
 
-use candle_core::{DType, Result, Tensor, Var};
+use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{Route, Setting};
 
 use crate::random::{DROPOUT, generator, uniform};
@@ -37,6 +37,11 @@ pub struct DropoutKey {
     pub step: u64,
 }
 
+/// Whether layers run on NHWC activations, without candle's tape.
+pub(crate) fn is_planned(route: Route, dtype: DType, device: &Device) -> bool {
+    route == Route::Own && dtype == DType::F32 && device.is_cpu()
+}
+
 /// A mode with all that the layers need to know.
 pub(crate) struct Pass {
     pub(crate) train: Option<TrainPass>,
@@ -59,9 +64,9 @@ impl Pass {
         }
     }
 
-    /// Whether the layers run on NHWC activations, without candle's tape.
+    /// [`is_planned`] for these images.
     pub(crate) fn is_planned(&self, xs: &Tensor) -> bool {
-        self.route == Route::Own && xs.dtype() == DType::F32 && xs.device().is_cpu()
+        is_planned(self.route, xs.dtype(), xs.device())
     }
 
     /// Keeps each element with `keep_probability` and scales what is kept by its inverse; row
@@ -87,7 +92,6 @@ impl Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
 
     fn pass(keep_probability: f64, step: u64) -> Pass {
         let dropout = Some(DropoutKey {

@@ -1,22 +1,24 @@
-//! How a tape's convolutions are computed.
+//! How a tape is computed.
 
-/// Number format and algorithm of a tape's convolutions. So far only the default is computed:
-/// anything else is refused, never computed otherwise than asked.
+/// Number format of a tape, and algorithm of its convolutions. So far Winograd's is not computed:
+/// it is refused, never computed otherwise than asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
-    /// What activations and packed weights are kept in.
+    /// What activations, their gradients and packed weights are kept in.
     pub precision: Precision,
     /// Whether 3 x 3 layers of stride 1 may go by Winograd's F(4 x 4, 3 x 3), where that is
     /// faster; `f32` only.
     pub is_winograd: bool,
 }
 
-/// A number format of activations; sums, normalisation and master weights are `f32` or wider.
+/// A number format of activations and their gradients, rounded where they are stored; sums,
+/// normalisation, master weights and their gradients are `f32` or wider.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// IEEE single precision.
     #[default]
     F32,
-    /// The upper half of an `f32`: 8 bits of mantissa.
+    /// The upper half of an `f32`, 8 bits of mantissa: [`crate::Bf16`]. Half the memory, and where
+    /// [`crate::Isa::has_bf16`] about twice the speed; elsewhere slower than `f32`.
     Bf16,
 }

@@ -21,7 +21,7 @@ pub use microkernels::buffer::Memory;
 pub use nhwc::conv::NhwcConv;
 pub use nhwc::kept::KeptWeights;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};
-pub use number::Bf16;
+pub use number::{Bf16, Format};
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;
 pub use tape::{

@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use rayon::prelude::*;
 
+use crate::arithmetic::Precision;
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::buffer::{Buffer, Plain};
@@ -38,6 +39,20 @@ impl Bf16 {
     }
 }
 
+/// What the activations of a [`crate::Tape`] are kept in: `f32` or [`Bf16`], no other type.
+pub trait Format: Number {
+    /// Its name.
+    const PRECISION: Precision;
+}
+
+impl Format for f32 {
+    const PRECISION: Precision = Precision::F32;
+}
+
+impl Format for Bf16 {
+    const PRECISION: Precision = Precision::Bf16;
+}
+
 /// Rows that are filled up together.
 const ROWS: usize = 4096;
 
@@ -45,7 +60,7 @@ const ROWS: usize = 4096;
 ///
 /// Kernels count in steps of 4 bytes, one `f32` or a pair of [`Bf16`], so that they differ in
 /// one instruction only.
-pub(crate) trait Number: Copy + Debug + Plain {
+pub trait Number: Copy + Debug + Plain {
     /// What a kernel broadcasts.
     type Step: Copy + Debug + Plain;
 

@@ -16,27 +16,28 @@ use crate::config::ConvConfig;
 use crate::microkernels::buffer::{Buffer, Memory};
 use crate::nhwc::kept::KeptWeights;
 use crate::norm::BatchStatistics;
+use crate::number::Format;
 use backward::Backward;
 
 pub use edge::{Setting, run};
 pub use parameters::ParameterGradients;
 
-/// Activations `[n, h, w, c]` of a [`Tape`].
+/// Activations `[n, h, w, c]` of a [`Tape`] of the same numbers.
 #[derive(Clone, Debug)]
-pub struct Nhwc {
-    values: Arc<Buffer>,
+pub struct Nhwc<T: Format = f32> {
+    values: Arc<Buffer<T>>,
     dims: [usize; 4],
     /// Which of the tape's activations.
     place: usize,
 }
 
-impl Nhwc {
+impl<T: Format> Nhwc<T> {
     /// `[n, h, w, c]`.
     pub fn dims(&self) -> [usize; 4] {
         self.dims
     }
 
-    /// A copy as a tensor `[n, c, h, w]`, without a graph.
+    /// A copy as an `f32` tensor `[n, c, h, w]`, without a graph.
     ///
     /// # Errors
     /// candle's own.
@@ -101,16 +102,19 @@ pub struct Residual<'a> {
     pub relu: bool,
 }
 
-type Back = Box<dyn FnOnce(&mut Backward, Buffer) -> Result<()> + Send>;
+type Back<T> = Box<dyn FnOnce(&mut Backward<T>, Buffer<T>) -> Result<()> + Send>;
 
 /// The way from the gradient of one activation to those of what it was made of.
-struct Node {
+struct Node<T: Format> {
     output: usize,
-    back: Back,
+    back: Back<T>,
 }
 
 /// A forward pass, recorded where gradients are asked for.
-pub struct Tape {
+///
+/// Its activations, and their gradients on the way back, are kept in `T`; what is computed
+/// between is `f32`, sums over a batch `f64`, and so are parameters and their gradients `f32`.
+pub struct Tape<T: Format = f32> {
     is_recording: bool,
     memory: Memory,
     kept: Option<KeptWeights>,
@@ -118,10 +122,10 @@ pub struct Tape {
     is_input_needed: bool,
     activations: usize,
     parameters: Vec<Tensor>,
-    nodes: Vec<Node>,
+    nodes: Vec<Node<T>>,
 }
 
-impl std::fmt::Debug for Tape {
+impl<T: Format> std::fmt::Debug for Tape<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Tape")
             .field("is_recording", &self.is_recording)
@@ -130,9 +134,9 @@ impl std::fmt::Debug for Tape {
     }
 }
 
-impl Tape {
+impl<T: Format> Tape<T> {
     /// An activation that `write` writes every value of.
-    fn activation(&mut self, dims: [usize; 4], write: impl FnOnce(&mut [f32])) -> Nhwc {
+    fn activation(&mut self, dims: [usize; 4], write: impl FnOnce(&mut [T])) -> Nhwc<T> {
         let mut values = self.memory.take(dims.iter().product());
         write(&mut values);
         self.activations += 1;
@@ -147,8 +151,8 @@ impl Tape {
     fn made(
         &mut self,
         dims: [usize; 4],
-        write: impl FnOnce(&mut [f32]) -> Result<()>,
-    ) -> Result<Nhwc> {
+        write: impl FnOnce(&mut [T]) -> Result<()>,
+    ) -> Result<Nhwc<T>> {
         let mut result = Ok(());
         let made = self.activation(dims, |values| result = write(values));
         result.map(|()| made)
@@ -162,8 +166,8 @@ impl Tape {
 
     fn record(
         &mut self,
-        output: &Nhwc,
-        back: impl FnOnce(&mut Backward, Buffer) -> Result<()> + Send + 'static,
+        output: &Nhwc<T>,
+        back: impl FnOnce(&mut Backward<T>, Buffer<T>) -> Result<()> + Send + 'static,
     ) {
         self.nodes.push(Node {
             output: output.place,
@@ -172,7 +176,7 @@ impl Tape {
     }
 
     /// Whether the gradient of `x` leads anywhere.
-    fn is_needed(&self, x: &Nhwc) -> bool {
+    fn is_needed(&self, x: &Nhwc<T>) -> bool {
         x.place > 0 || self.is_input_needed
     }
 }

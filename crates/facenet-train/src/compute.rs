@@ -70,16 +70,13 @@ pub fn precision_name(precision: Precision) -> &'static str {
 /// - `device`: as `--device`
 ///
 /// # Errors
-/// [`TrainError::Config`] for bf16 and for Winograd.
+/// [`TrainError::Config`] for bf16 elsewhere than on the CPU, and for Winograd.
 pub(crate) fn check_arithmetic(arithmetic: Arithmetic, device: &str) -> Result<(), TrainError> {
     let refused = |flag, problem| Err(TrainError::config(flag, problem));
-    if arithmetic.precision == Precision::Bf16 {
-        let place = if device.starts_with("cpu") {
-            ", which this version does not compute, expected f32; drop it".to_owned()
-        } else {
-            format!(" with --device {device}, expected f32 there; drop one of the two")
-        };
-        return refused("--precision", format!("found bf16{place}"));
+    if arithmetic.precision == Precision::Bf16 && !device.starts_with("cpu") {
+        let problem = "expected f32 there; drop one of the two";
+        let found = format!("found bf16 with --device {device}");
+        return refused("--precision", format!("{found}, {problem}"));
     }
     if arithmetic.is_winograd {
         let problem = "found on, which this version does not compute, expected off; drop it";
@@ -89,7 +86,7 @@ pub(crate) fn check_arithmetic(arithmetic: Arithmetic, device: &str) -> Result<(
 }
 
 impl TrainConfig {
-    /// How the network's convolutions are computed.
+    /// How the network is computed.
     pub fn arithmetic(&self) -> Arithmetic {
         Arithmetic {
             precision: self.precision,
@@ -160,9 +157,13 @@ mod tests {
             let error = check_arithmetic(arithmetic, device).expect_err("not there");
             assert!(error.to_string().starts_with(expected), "{error}");
         };
-        let bf16 = |place, expected| refused(Precision::Bf16, false, place, expected);
-        bf16("cpu", "--precision: found bf16, which");
-        bf16("cuda:0", "--precision: found bf16 with --device cuda:0");
+        let bf16 = Arithmetic {
+            precision: Precision::Bf16,
+            ..Arithmetic::default()
+        };
+        check_arithmetic(bf16, "cpu").expect("bf16 is on the CPU");
+        let expected = "--precision: found bf16 with --device cuda:0, expected f32";
+        refused(Precision::Bf16, false, "cuda:0", expected);
         refused(Precision::F32, true, "cpu", "--winograd: found on");
     }
 

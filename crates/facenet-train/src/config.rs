@@ -158,7 +158,8 @@ pub struct TrainConfig {
     pub gpu_memory_fraction: f64,
     /// Threads that compute; `None` takes all that the process has. No result depends on it.
     pub threads: Option<usize>,
-    /// Number format of the network's activations; bf16 is refused as yet.
+    /// Number format of the network's activations and their gradients; weights are f32. bf16 is
+    /// for the CPU.
     #[serde(default, with = "crate::compute::named")]
     pub precision: Precision,
     /// Let 3 x 3 convolutions go by Winograd, where that is faster; refused as yet.

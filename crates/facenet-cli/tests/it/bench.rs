@@ -82,6 +82,16 @@ fn a_pass_and_a_step_are_timed_with_their_operations() {
 }
 
 #[test]
+fn a_pass_and_a_step_are_timed_in_bf16() {
+    let scratch = Scratch::new();
+    for (mode, operations) in [("forward", FORWARD), ("train", 3.0 * FORWARD - FIRST)] {
+        let timed = check(&scratch, mode, &format!("{SMALL} --precision bf16"));
+        check_operations(&timed, operations);
+        assert_eq!(timed["precision"], "bf16");
+    }
+}
+
+#[test]
 fn loading_is_timed_on_the_images_of_a_folder() {
     let scratch = Scratch::with_faces();
     let flags = format!("{SMALL} --optimizer mom --winograd on --data-dir faces");

@@ -40,16 +40,63 @@ fn a_model_does_not_depend_on_threads_and_says_how_it_was_computed() {
     }
 }
 
+/// The run's model's embeddings of the faces, as text.
+fn rows(scratch: &Scratch, flags: &str) -> String {
+    let line = format!("embed faces --model run/model --output rows.csv {flags}");
+    scratch.run(&line).done();
+    scratch.read("rows.csv")
+}
+
 #[test]
 fn embeddings_do_not_depend_on_threads() {
     let scratch = Scratch::with_run();
-    let rows = |flags: &str| {
-        let line = format!("embed faces --model run/model --output rows.csv {flags}");
-        scratch.run(&line).done();
-        scratch.read("rows.csv")
-    };
-    let whole = rows("");
-    assert!(rows("--threads 1") == whole && rows("--threads 2 --winograd off") == whole);
+    let whole = rows(&scratch, "");
+    assert!(rows(&scratch, "--threads 1") == whole);
+    assert!(rows(&scratch, "--threads 2 --winograd off") == whole);
+}
+
+#[test]
+fn a_run_in_bf16_says_so_and_does_not_depend_on_threads() {
+    let scratch = Scratch::with_faces();
+    let (model, arguments) = trained(&scratch, "--precision bf16 --threads 1");
+    let config: Value = serde_json::from_slice(&model["config.json"]).expect("JSON");
+    assert_eq!(config["training"]["precision"], "bf16");
+    assert!(
+        arguments.lines().any(|line| line == "precision: bf16"),
+        "{arguments}"
+    );
+    let (again, _) = trained(&scratch, "--precision bf16 --threads 2");
+    assert!(again == model);
+    let (single, _) = trained(&scratch, "--precision f32");
+    assert!(single["model.safetensors"] != model["model.safetensors"]);
+}
+
+#[test]
+fn a_run_in_bf16_goes_on_in_bf16() {
+    let scratch = Scratch::with_faces();
+    let (whole, _) = trained(&scratch, "--precision bf16 --max-nrof-epochs 2");
+    let line = tiny("--data-dir faces --precision bf16");
+    let first = scratch.run(&format!("train --json {line}")).done().json();
+    let model = first["model_dir"].as_str().expect("a path");
+    let line = format!("train --json --resume {model} --max-nrof-epochs 2");
+    let second = scratch.run(&line).done().json();
+    let model = second["model_dir"].as_str().expect("a path");
+    let resumed = files_below(&scratch.path(model));
+    assert!(resumed["model.safetensors"] == whole["model.safetensors"]);
+}
+
+#[test]
+fn a_model_embeds_and_scores_in_bf16_too() {
+    let scratch = Scratch::with_run();
+    let (single, half) = (rows(&scratch, ""), rows(&scratch, "--precision bf16"));
+    assert!(single != half && half == rows(&scratch, "--precision bf16 --threads 1"));
+    let line = "evaluate --model run/model --lfw-dir faces --lfw-nrof-folds 2 --json";
+    let score = scratch
+        .run(&format!("{line} --precision bf16"))
+        .done()
+        .json();
+    let accuracy = score["accuracy_mean"].as_f64().expect("a number");
+    assert!((0.0..=1.0).contains(&accuracy), "{score}");
 }
 
 #[test]
@@ -83,23 +130,16 @@ fn numbers_of_threads_and_arithmetic_that_there_are_not_are_usage() {
             assert_eq!(run.code, USAGE, "{line} {flag}: {run:#?}");
         }
     }
-    for (flag, part) in [
-        (
-            "--precision bf16",
-            "--precision: found bf16, which this version",
-        ),
-        ("--winograd on", "--winograd: found on, which this version"),
-    ] {
-        for line in [embed, evaluate, "bench forward", "bench train"] {
-            scratch.refuses(&format!("{line} {flag}"), USAGE, &[part]);
-        }
-        check_train(
-            &scratch,
-            &format!("--data-dir faces {flag}"),
-            USAGE,
-            &[part],
-        );
+    let (flag, part) = ("--winograd on", "--winograd: found on, which this version");
+    for line in [embed, evaluate, "bench forward", "bench train"] {
+        scratch.refuses(&format!("{line} {flag}"), USAGE, &[part]);
     }
+    check_train(
+        &scratch,
+        &format!("--data-dir faces {flag}"),
+        USAGE,
+        &[part],
+    );
     let parts = ["--precision: found bf16 with --device cuda:0, expected f32"];
     let flags = "--precision bf16 --device cuda:0";
     scratch.refuses(&format!("{embed} {flags}"), USAGE, &parts);

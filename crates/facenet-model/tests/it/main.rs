@@ -1,5 +1,6 @@
 //! Integration tests of facenet-model.
 
+mod bf16;
 mod case;
 mod eval;
 mod filler;

@@ -26,7 +26,7 @@ const ZEROS: Line = Line {
 ///
 /// # Safety
 /// Any bits are a value, there is no padding, and size and alignment divide those of a line.
-pub(crate) unsafe trait Plain: Copy + Default + Send + Sync + 'static {}
+pub unsafe trait Plain: Copy + Default + Send + Sync + 'static {}
 
 // SAFETY: 4 bytes, all of whose patterns are floats.
 unsafe impl Plain for f32 {}
@@ -116,7 +116,7 @@ const MOST_WASTE: usize = 2;
 
 /// Numbers that begin at a cache line; what they are at first is unspecified but initialised.
 #[derive(Debug)]
-pub(crate) struct Buffer<T: Plain = f32> {
+pub struct Buffer<T: Plain = f32> {
     lines: Vec<Line>,
     len: usize,
     home: Option<Memory>,

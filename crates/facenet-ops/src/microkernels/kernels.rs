@@ -108,7 +108,7 @@ pub(crate) type TileFn<T> = unsafe fn(&Tile<'_, T>);
 pub(crate) type WeightTileFn<T> = unsafe fn(&WeightTile<T>);
 
 /// The kernels of one instruction set.
-pub(crate) struct Kernels<T: Number> {
+pub struct Kernels<T: Number> {
     /// Most pixels, or rows of a weight gradient, of a tile.
     pub(crate) pixels: usize,
     /// Channels of a vector; a panel is two wide, or one where no more are left.

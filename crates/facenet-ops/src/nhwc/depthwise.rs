@@ -1,9 +1,10 @@
-//! Depthwise convolution: each channel with a kernel of its own.
+//! Depthwise convolution: each channel with a kernel of its own; weights and sums are `f32`.
 
 use rayon::prelude::*;
 
 use crate::nhwc::axis::Group;
 use crate::nhwc::plan::ConvShape;
+use crate::number::Number;
 use crate::own::element::wide;
 
 /// Channels whose sums stay in registers.
@@ -49,7 +50,7 @@ impl Pass {
     /// All rows of all images in parallel.
     ///
     /// - `weights`: `[tap][channel]`
-    fn run(&self, source: &[f32], weights: &[f32], target: &mut [f32]) {
+    fn run<T: Number>(&self, source: &[T], weights: &[f32], target: &mut [T]) {
         let (row, rows) = (self.target_width * self.channels, self.rows.len());
         let image = self.source.0 * self.source.1 * self.channels;
         target
@@ -62,7 +63,7 @@ impl Pass {
     }
 
     #[inline]
-    fn row(&self, row: usize, source: &[f32], weights: &[f32], target: &mut [f32]) {
+    fn row<T: Number>(&self, row: usize, source: &[T], weights: &[f32], target: &mut [T]) {
         let (group, at) = self.rows[row];
         let vertical = &self.groups[0][group];
         let first = vertical.places[at].source * self.source.1;
@@ -84,13 +85,13 @@ impl Pass {
 
     /// Channels in stretches whose sums stay in registers.
     #[inline]
-    fn pixel(
+    fn pixel<T: Number>(
         &self,
         (vertical, horizontal): (&[usize], &[usize]),
         pixel: usize,
-        source: &[f32],
+        source: &[T],
         weights: &[f32],
-        target: &mut [f32],
+        target: &mut [T],
     ) {
         let c = self.channels;
         for (stretch, target) in target.chunks_mut(LANES).enumerate() {
@@ -103,20 +104,21 @@ impl Pass {
                     add_products(&mut sums, &source[from..][..n], &weights[tap..][..n]);
                 }
             }
-            target.copy_from_slice(&sums[..target.len()]);
+            let sums = target.iter_mut().zip(sums);
+            sums.for_each(|(target, sum)| *target = T::of(sum));
         }
     }
 }
 
 /// `sums += a b`; a whole stretch has a length that the compiler knows.
 #[inline]
-fn add_products(sums: &mut [f32; LANES], a: &[f32], b: &[f32]) {
-    if let (Ok(a), Ok(b)) = (<&[f32; LANES]>::try_from(a), <&[f32; LANES]>::try_from(b)) {
+fn add_products<A: Number, B: Number>(sums: &mut [f32; LANES], a: &[A], b: &[B]) {
+    if let (Ok(a), Ok(b)) = (<&[A; LANES]>::try_from(a), <&[B; LANES]>::try_from(b)) {
         for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
+            sums[lane] += a[lane].widened() * b[lane].widened();
         }
     } else {
-        let products = a.iter().zip(b).map(|(a, b)| a * b);
+        let products = a.iter().zip(b).map(|(a, b)| a.widened() * b.widened());
         sums.iter_mut()
             .zip(products)
             .for_each(|(sum, product)| *sum += product);
@@ -134,21 +136,26 @@ fn by_tap(shape: &ConvShape, weight: &[f32], is_turned: bool) -> Vec<f32> {
 }
 
 /// Writes `[n, out_h, out_w, c]` from `[n, h, w, c]` and `[c, 1, kh, kw]`.
-pub(crate) fn forward(shape: &ConvShape, x: &[f32], weight: &[f32], y: &mut [f32]) {
+pub(crate) fn forward<T: Number>(shape: &ConvShape, x: &[T], weight: &[f32], y: &mut [T]) {
     let groups = shape.axes().map(|axis| axis.forward());
     let pass = Pass::new(shape, groups, shape.size, shape.out);
     pass.run(x, &by_tap(shape, weight, false), y);
 }
 
 /// Writes the input's gradient of the output's.
-pub(crate) fn data_gradient(shape: &ConvShape, weight: &[f32], grad: &[f32], dx: &mut [f32]) {
+pub(crate) fn data_gradient<T: Number>(
+    shape: &ConvShape,
+    weight: &[f32],
+    grad: &[T],
+    dx: &mut [T],
+) {
     let groups = shape.axes().map(|axis| axis.gradient());
     let pass = Pass::new(shape, groups, shape.out, shape.size);
     pass.run(grad, &by_tap(shape, weight, true), dx);
 }
 
 /// The weight's gradient, `[c, 1, kh, kw]`, of the output's.
-pub(crate) fn weight_gradient(shape: &ConvShape, x: &[f32], grad: &[f32]) -> Vec<f32> {
+pub(crate) fn weight_gradient<T: Number>(shape: &ConvShape, x: &[T], grad: &[T]) -> Vec<f32> {
     let (taps, c) = (shape.taps(), shape.c_in);
     let groups = shape.axes().map(|axis| axis.forward());
     let pass = Pass::new(shape, groups, shape.size, shape.out);
@@ -174,7 +181,7 @@ pub(crate) fn weight_gradient(shape: &ConvShape, x: &[f32], grad: &[f32]) -> Vec
 impl Pass {
     /// Adds the products of one row of the output's gradient to each tap's sums.
     #[inline]
-    fn add_row(&self, row: usize, x: &[f32], grad: &[f32], sums: &mut [f32]) {
+    fn add_row<T: Number>(&self, row: usize, x: &[T], grad: &[T], sums: &mut [f32]) {
         let (group, at) = self.rows[row];
         let vertical = &self.groups[0][group];
         let first = vertical.places[at].source;
@@ -191,7 +198,14 @@ impl Pass {
     }
 
     #[inline]
-    fn add_tap(&self, group: &Group, column: usize, x: &[f32], grad: &[f32], sums: &mut [f32]) {
+    fn add_tap<T: Number>(
+        &self,
+        group: &Group,
+        column: usize,
+        x: &[T],
+        grad: &[T],
+        sums: &mut [f32],
+    ) {
         let c = self.channels;
         for (stretch, sums) in sums.chunks_mut(LANES).enumerate() {
             let (first, n) = (stretch * LANES, sums.len());

@@ -1,5 +1,6 @@
 //! Packed weights that passes share.
 
+use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use candle_core::{Result, Tensor};
 use crate::isa::Isa;
 use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::ConvShape;
+use crate::number::Number;
 use crate::own::element::with_elements;
 
 /// Convolution weights as the kernels read them, kept from pass to pass: for one image, packing
@@ -18,27 +20,34 @@ use crate::own::element::with_elements;
 #[derive(Clone, Default)]
 pub struct KeptWeights(Arc<Mutex<HashMap<Key, Kept>>>);
 
-/// Where a weight lies, its dimensions, and for which kernels it is packed.
-type Key = (usize, [usize; 4], Isa);
+/// Where a weight lies, its dimensions, and for which kernels and numbers it is packed.
+type Key = (usize, [usize; 4], Isa, TypeId);
 
 struct Kept {
-    panels: Arc<Panels<f32>>,
+    /// Of the numbers that the key names.
+    panels: Arc<dyn Any + Send + Sync>,
     /// Holds the memory, so that no other weight comes to lie there.
     _weight: Tensor,
 }
 
 impl KeptWeights {
     /// The panels of `weight`, `[c_out, c_in, kh, kw]`, packed at the first call.
-    pub(crate) fn forward(&self, shape: &ConvShape, weight: &Tensor) -> Result<Arc<Panels<f32>>> {
+    pub(crate) fn forward<T: Number>(
+        &self,
+        shape: &ConvShape,
+        weight: &Tensor,
+    ) -> Result<Arc<Panels<T>>> {
         let (isa, (c_out, c_in, kh, kw)) = (Isa::current(), weight.dims4()?);
+        let dims = [c_out, c_in, kh, kw];
         with_elements(weight, |values: &[f32]| {
-            let key = (values.as_ptr() as usize, [c_out, c_in, kh, kw], isa);
+            let key = (values.as_ptr() as usize, dims, isa, TypeId::of::<T>());
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = kept.entry(key).or_insert_with(|| Kept {
-                panels: Arc::new(Panels::forward(shape, values, isa)),
+                panels: Arc::new(Panels::<T>::forward(shape, values, isa)),
                 _weight: weight.clone(),
             });
-            Ok(kept.panels.clone())
+            let panels = kept.panels.clone().downcast::<Panels<T>>();
+            Ok(panels.expect("the key names the numbers"))
         })
     }
 }

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use crate::microkernels::Activation;
 use crate::nhwc::rows::{item, sum_in_parts};
+use crate::number::Number;
 use crate::own::element::wide;
 
 /// Rows whose sums are taken in f32 before they are added in f64: 16 roundings, a millionth of
@@ -30,7 +31,7 @@ fn sums_of(rows: usize, len: usize, add: impl Fn(Range<usize>, &mut [f32]) + Syn
 
 /// Mean and biased variance of each of `c` channels, summed from the first row on, so that a
 /// large mean takes nothing from a small variance.
-pub(crate) fn moments(x: &[f32], c: usize) -> Vec<(f64, f64)> {
+pub(crate) fn moments<T: Number>(x: &[T], c: usize) -> Vec<(f64, f64)> {
     let (rows, pivot) = (x.len() / c, &x[..c]);
     let sums = sums_of(rows, 2 * c, |rows, sums| {
         let (sum, squares) = sums.split_at_mut(c);
@@ -38,19 +39,19 @@ pub(crate) fn moments(x: &[f32], c: usize) -> Vec<(f64, f64)> {
         for row in x[rows.start * c..rows.end * c].chunks_exact(c) {
             let row = &row[..c];
             for i in 0..c {
-                let d = row[i] - pivot[i];
+                let d = row[i].widened() - pivot[i].widened();
                 sum[i] += d;
                 squares[i] += d * d;
             }
         }
     });
     let (sum, squares) = sums.split_at(c);
-    let of_channel = |((sum, squares), &pivot): ((&f64, &f64), &f32)| {
+    let of_channel = |((sum, squares), pivot): ((&f64, &f64), &T)| {
         let mean = sum / rows as f64;
         let variance = squares / rows as f64 - mean * mean;
         // Rounding may leave less than nothing; NaN stays.
         let variance = if variance < 0.0 { 0.0 } else { variance };
-        (f64::from(pivot) + mean, variance)
+        (f64::from(pivot.widened()) + mean, variance)
     };
     sum.iter().zip(squares).zip(pivot).map(of_channel).collect()
 }
@@ -92,17 +93,22 @@ impl Lines {
 
     /// Calls `f(element, before the activation, channel)` for each of a row.
     #[inline]
-    fn row(&self, x: &[f32], mut f: impl FnMut(usize, f32)) {
+    fn row<T: Number>(&self, x: &[T], mut f: impl FnMut(usize, f32)) {
         let c = self.channels();
         let (x, scale, mean, bias) = (&x[..c], &self.scale[..c], &self.mean[..c], &self.bias[..c]);
         for i in 0..c {
-            f(i, scale[i] * (x[i] - mean[i]) + bias[i]);
+            f(i, scale[i] * (x[i].widened() - mean[i]) + bias[i]);
         }
     }
 }
 
 /// Writes `activation(line(x))` of each channel.
-pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>, z: &mut [f32]) {
+pub(crate) fn normalise<T: Number>(
+    x: &[T],
+    lines: &Lines,
+    activation: &Activation<'_>,
+    z: &mut [T],
+) {
     match activation {
         Activation::Identity => map(x, lines, &lines.bias, z, |_, y| y),
         Activation::Relu => map(
@@ -123,11 +129,11 @@ pub(crate) fn normalise(x: &[f32], lines: &Lines, activation: &Activation<'_>, z
 }
 
 /// Writes `f(value of the channel, line(x))` of each element.
-fn map(
-    x: &[f32],
+fn map<T: Number>(
+    x: &[T],
     lines: &Lines,
     of_channel: &[f32],
-    z: &mut [f32],
+    z: &mut [T],
     f: impl Fn(f32, f32) -> f32 + Sync,
 ) {
     let c = lines.channels();
@@ -137,7 +143,7 @@ fn map(
         wide(|| {
             for (x, z) in x.chunks_exact(c).zip(z.chunks_exact_mut(c)) {
                 let z = &mut z[..c];
-                lines.row(x, |i, y| z[i] = f(of_channel[i], y));
+                lines.row(x, |i, y| z[i] = T::of(f(of_channel[i], y)));
             }
         });
     });
@@ -156,13 +162,13 @@ pub(crate) struct Gradients {
 ///
 /// - `inverse_std`: `1 / sqrt(variance + eps)`, `[c]`
 /// - `is_batch`: whether the gradient goes through mean and variance too
-pub(crate) fn gradient(
-    x: &[f32],
+pub(crate) fn gradient<T: Number>(
+    x: &[T],
     lines: &Lines,
     inverse_std: &[f64],
     is_batch: bool,
     activation: &Activation<'_>,
-    grad: &mut [f32],
+    grad: &mut [T],
 ) -> Gradients {
     let parts = (x, lines, inverse_std, is_batch);
     match activation {
@@ -181,10 +187,10 @@ pub(crate) fn gradient(
 }
 
 /// [`gradient`], with `through(value of the channel, before the activation, gradient)`.
-fn gradient_by(
-    (x, lines, inverse_std, is_batch): (&[f32], &Lines, &[f64], bool),
+fn gradient_by<T: Number>(
+    (x, lines, inverse_std, is_batch): (&[T], &Lines, &[f64], bool),
     of_channel: &[f32],
-    grad: &mut [f32],
+    grad: &mut [T],
     through: impl Fn(f32, f32, f32) -> f32 + Sync,
 ) -> Gradients {
     let c = lines.channels();
@@ -208,8 +214,9 @@ fn gradient_by(
             for (x, grad) in x.chunks_exact(c).zip(grad.chunks_exact_mut(c)) {
                 let (x, grad) = (&x[..c], &mut grad[..c]);
                 lines.row(x, |i, y| {
-                    let g = scale[i] * through(of_channel[i], y, grad[i]);
-                    grad[i] = g + (slopes[i] * (x[i] - mean[i]) + shifts[i]);
+                    let g = scale[i] * through(of_channel[i], y, grad[i].widened());
+                    let own = slopes[i] * (x[i].widened() - mean[i]) + shifts[i];
+                    grad[i] = T::of(g + own);
                 });
             }
         });
@@ -228,10 +235,10 @@ fn gradient_by(
 
 /// Of each channel the sums of the gradient `g` before the activation, of `g (x - mean)`, and of
 /// the output's gradient times what is negative before the activation.
-fn sums(
-    (x, lines): (&[f32], &Lines),
+fn sums<T: Number>(
+    (x, lines): (&[T], &Lines),
     of_channel: &[f32],
-    grad: &[f32],
+    grad: &[T],
     through: &(impl Fn(f32, f32, f32) -> f32 + Sync),
 ) -> Vec<f64> {
     let c = lines.channels();
@@ -248,10 +255,11 @@ fn sums(
         for (x, grad) in pairs {
             let (x, grad) = (&x[..c], &grad[..c]);
             lines.row(x, |i, y| {
-                let g = through(of_channel[i], y, grad[i]);
+                let grad = grad[i].widened();
+                let g = through(of_channel[i], y, grad);
                 sum[i] += g;
-                product[i] += g * (x[i] - mean[i]);
-                let scaled = grad[i] * y;
+                product[i] += g * (x[i].widened() - mean[i]);
+                let scaled = grad * y;
                 slope[i] += if y < 0.0 { scaled } else { 0.0 };
             });
         }

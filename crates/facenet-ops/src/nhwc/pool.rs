@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use crate::nhwc::plan::ConvShape;
+use crate::number::Number;
 use crate::own::element::wide;
 
 /// Channels that are looked at together.
@@ -10,7 +11,7 @@ const LANES: usize = 32;
 
 /// Writes the maximum of each window of a shape without padding, channel by channel; a NaN is the
 /// maximum.
-pub(crate) fn max_pool(shape: &ConvShape, x: &[f32], y: &mut [f32]) {
+pub(crate) fn max_pool<T: Number>(shape: &ConvShape, x: &[T], y: &mut [T]) {
     let row = shape.out.1 * shape.c_in;
     y.par_chunks_mut(row.max(1))
         .enumerate()
@@ -29,26 +30,32 @@ fn tap(shape: &ConvShape, (y, x): (usize, usize), tap: usize) -> usize {
 }
 
 #[inline]
-fn max_row(shape: &ConvShape, x: &[f32], row: usize, y: &mut [f32]) {
+fn max_row<T: Number>(shape: &ConvShape, x: &[T], row: usize, y: &mut [T]) {
     let c = shape.c_in;
     for (column, y) in y.chunks_exact_mut(c).enumerate() {
         y.copy_from_slice(&x[tap(shape, (row, column), 0)..][..c]);
         for number in 1..shape.taps() {
             let x = &x[tap(shape, (row, column), number)..][..c];
             for (y, &x) in y.iter_mut().zip(x) {
-                *y = if y.is_nan() || x <= *y { *y } else { x };
+                let most = y.widened();
+                *y = if most.is_nan() || x.widened() <= most {
+                    *y
+                } else {
+                    x
+                };
             }
         }
     }
 }
 
-/// Writes the input's gradient: the output's goes to the first of equal maxima.
-pub(crate) fn max_pool_gradient(
+/// Writes the input's gradient: the output's goes to the first of equal maxima, and each sum of
+/// two is rounded.
+pub(crate) fn max_pool_gradient<T: Number>(
     shape: &ConvShape,
-    x: &[f32],
-    y: &[f32],
-    grad: &[f32],
-    dx: &mut [f32],
+    x: &[T],
+    y: &[T],
+    grad: &[T],
+    dx: &mut [T],
 ) {
     let (image, out) = (shape.image().max(1), shape.out_image().max(1));
     let outputs = y.par_chunks_exact(out).zip(grad.par_chunks_exact(out));
@@ -56,7 +63,7 @@ pub(crate) fn max_pool_gradient(
         .par_chunks_exact_mut(image)
         .zip(x.par_chunks_exact(image));
     images.zip(outputs).for_each(|((dx, x), (y, grad))| {
-        dx.fill(0.0);
+        dx.fill(T::default());
         let c = shape.c_in;
         for (number, (y, grad)) in y.chunks_exact(c).zip(grad.chunks_exact(c)).enumerate() {
             let pixel = (number / shape.out.1, number % shape.out.1);
@@ -71,19 +78,20 @@ pub(crate) fn max_pool_gradient(
 /// Adds the gradient of some channels of one output pixel, from `first` on, to the first tap that
 /// holds the maximum.
 #[inline]
-fn give_to_first(
+fn give_to_first<T: Number>(
     shape: &ConvShape,
     pixel: (usize, usize),
     first: usize,
-    x: &[f32],
-    (y, grad): (&[f32], &[f32]),
-    dx: &mut [f32],
+    x: &[T],
+    (y, grad): (&[T], &[T]),
+    dx: &mut [T],
 ) {
     let (n, mut winners) = (y.len(), [0_u32; LANES]);
     let winners = &mut winners[..n];
     for number in (0..shape.taps()).rev() {
         let x = &x[tap(shape, pixel, number) + first..][..n];
         for ((winner, &x), &y) in winners.iter_mut().zip(x).zip(y) {
+            let (x, y) = (x.widened(), y.widened());
             let is_it = (x == y) | (x.is_nan() & y.is_nan());
             *winner = if is_it { number as u32 } else { *winner };
         }
@@ -91,22 +99,29 @@ fn give_to_first(
     for number in 0..shape.taps() {
         let dx = &mut dx[tap(shape, pixel, number) + first..][..n];
         for ((dx, &winner), &grad) in dx.iter_mut().zip(&*winners).zip(grad) {
-            *dx += if winner == number as u32 { grad } else { 0.0 };
+            let given = if winner == number as u32 {
+                grad
+            } else {
+                T::default()
+            };
+            *dx = T::of(dx.widened() + given.widened());
         }
     }
 }
 
 /// Writes the mean over the pixels, `[n, h, w, c]` to `[n, c]`, summed in f64.
-pub(crate) fn mean(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
-    let of_image = |(image, y): (&[f32], &mut [f32])| {
+pub(crate) fn mean<T: Number>(x: &[T], pixels: usize, c: usize, y: &mut [T]) {
+    let of_image = |(image, y): (&[T], &mut [T])| {
         let mut sums = vec![0.0; c];
         for row in image.chunks_exact(c) {
             sums.iter_mut()
                 .zip(row)
-                .for_each(|(sum, &x)| *sum += f64::from(x));
+                .for_each(|(sum, x)| *sum += f64::from(x.widened()));
         }
         let means = sums.iter().map(|sum| (sum / pixels as f64) as f32);
-        y.iter_mut().zip(means).for_each(|(y, mean)| *y = mean);
+        y.iter_mut()
+            .zip(means)
+            .for_each(|(y, mean)| *y = T::of(mean));
     };
     let images = x.par_chunks_exact((pixels * c).max(1));
     images
@@ -115,12 +130,13 @@ pub(crate) fn mean(x: &[f32], pixels: usize, c: usize, y: &mut [f32]) {
 }
 
 /// Writes the gradient of [`mean`].
-pub(crate) fn mean_gradient(grad: &[f32], pixels: usize, c: usize, dx: &mut [f32]) {
+pub(crate) fn mean_gradient<T: Number>(grad: &[T], pixels: usize, c: usize, dx: &mut [T]) {
     let share = (1.0 / pixels as f64) as f32;
     let images = dx.chunks_exact_mut((pixels * c).max(1));
     for (dx, grad) in images.zip(grad.chunks_exact(c.max(1))) {
         for row in dx.chunks_exact_mut(c) {
-            row.iter_mut().zip(grad).for_each(|(dx, g)| *dx = g * share);
+            let pairs = row.iter_mut().zip(grad);
+            pairs.for_each(|(dx, g)| *dx = T::of(g.widened() * share));
         }
     }
 }

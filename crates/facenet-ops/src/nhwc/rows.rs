@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::number::Number;
 use crate::own::element::wide;
 
 /// Rows that are worth a part of their own.
@@ -36,28 +37,38 @@ pub(crate) fn item(c: usize) -> usize {
     (ITEM / c.max(1)).max(1) * c.max(1)
 }
 
-/// `a += b`, in parallel.
-pub(crate) fn add(a: &mut [f32], b: &[f32]) {
+/// `a += b`, each sum rounded once, in parallel.
+pub(crate) fn add<T: Number>(a: &mut [T], b: &[T]) {
     let items = a.par_chunks_mut(ITEM).zip(b.par_chunks(ITEM));
-    items.for_each(|(a, b)| wide(|| a.iter_mut().zip(b).for_each(|(a, b)| *a += b)));
+    items.for_each(|(a, b)| {
+        let pairs = a.iter_mut().zip(b);
+        wide(|| pairs.for_each(|(a, b)| *a = T::of(a.widened() + b.widened())));
+    });
 }
 
 /// Writes `a + b`, in parallel.
-pub(crate) fn sum(a: &[f32], b: &[f32], sum: &mut [f32]) {
+pub(crate) fn sum<T: Number>(a: &[T], b: &[T], sum: &mut [T]) {
     let summands = a.par_chunks(ITEM).zip(b.par_chunks(ITEM));
     let items = sum.par_chunks_mut(ITEM).zip(summands);
     items.for_each(|(sum, (a, b))| {
         let pairs = sum.iter_mut().zip(a.iter().zip(b));
-        wide(|| pairs.for_each(|(sum, (a, b))| *sum = a + b));
+        wide(|| pairs.for_each(|(sum, (a, b))| *sum = T::of(a.widened() + b.widened())));
     });
 }
 
 /// Clears each `grad` whose `y` is not positive, in parallel.
-pub(crate) fn mask(grad: &mut [f32], y: &[f32]) {
+pub(crate) fn mask<T: Number>(grad: &mut [T], y: &[T]) {
     let items = grad.par_chunks_mut(ITEM).zip(y.par_chunks(ITEM));
     items.for_each(|(grad, y)| {
         let pairs = grad.iter_mut().zip(y);
-        pairs.for_each(|(grad, &y)| *grad = if y > 0.0 { *grad } else { 0.0 });
+        let masked = |grad: T, y: T| {
+            if y.widened() > 0.0 {
+                grad
+            } else {
+                T::default()
+            }
+        };
+        wide(|| pairs.for_each(|(grad, &y)| *grad = masked(*grad, y)));
     });
 }
 
@@ -68,7 +79,7 @@ pub(crate) fn scale(values: &mut [f32], factor: f32) {
 }
 
 /// Writes rows side by side: `parts[k]` has rows of `widths[k]`.
-pub(crate) fn join(parts: &[&[f32]], widths: &[usize], joined: &mut [f32]) {
+pub(crate) fn join<T: Number>(parts: &[&[T]], widths: &[usize], joined: &mut [T]) {
     let width = widths.iter().sum::<usize>().max(1);
     let items = joined.par_chunks_mut(item(width)).enumerate();
     items.for_each(|(number, joined)| {
@@ -84,7 +95,13 @@ pub(crate) fn join(parts: &[&[f32]], widths: &[usize], joined: &mut [f32]) {
 }
 
 /// Writes columns from `first` on, `width` of them, of rows of `whole`.
-pub(crate) fn part(joined: &[f32], whole: usize, first: usize, width: usize, part: &mut [f32]) {
+pub(crate) fn part<T: Number>(
+    joined: &[T],
+    whole: usize,
+    first: usize,
+    width: usize,
+    part: &mut [T],
+) {
     let rows = item(whole) / whole.max(1);
     let items = joined
         .par_chunks(rows * whole.max(1))
@@ -98,13 +115,13 @@ pub(crate) fn part(joined: &[f32], whole: usize, first: usize, width: usize, par
 }
 
 /// The sum of each of `c` columns.
-pub(crate) fn column_sums(values: &[f32], c: usize) -> Vec<f32> {
+pub(crate) fn column_sums<T: Number>(values: &[T], c: usize) -> Vec<f32> {
     let sums = sum_in_parts(values.len() / c.max(1), |rows| {
         let mut sums = vec![0.0; c];
         for row in values[rows.start * c..rows.end * c].chunks_exact(c) {
             sums.iter_mut()
                 .zip(row)
-                .for_each(|(sum, &value)| *sum += f64::from(value));
+                .for_each(|(sum, value)| *sum += f64::from(value.widened()));
         }
         sums
     });

@@ -1,6 +1,8 @@
-//! Between NCHW and NHWC.
+//! Between NCHW in `f32` and NHWC in a tape's numbers.
 
 use rayon::prelude::*;
+
+use crate::number::Number;
 
 /// Rows and columns of a block: a few cache lines on either side.
 const BLOCK: usize = 16;
@@ -9,7 +11,7 @@ const BLOCK: usize = 16;
 const STRETCH: usize = 64;
 
 /// Writes `[n, c, pixels]` as `[n, pixels, c]`.
-pub(crate) fn write_nhwc(values: &[f32], c: usize, pixels: usize, turned: &mut [f32]) {
+pub(crate) fn write_nhwc<T: Number>(values: &[f32], c: usize, pixels: usize, turned: &mut [T]) {
     swap(values, (c, pixels), turned);
 }
 
@@ -21,16 +23,17 @@ pub(crate) fn to_nhwc(values: &[f32], c: usize, pixels: usize) -> Vec<f32> {
 }
 
 /// `[n, pixels, c]` as `[n, c, pixels]`.
-pub(crate) fn to_nchw(values: &[f32], c: usize, pixels: usize) -> Vec<f32> {
+pub(crate) fn to_nchw<T: Number>(values: &[T], c: usize, pixels: usize) -> Vec<f32> {
     let mut turned = vec![0.0; values.len()];
     swap(values, (pixels, c), &mut turned);
     turned
 }
 
 /// Each matrix `[rows, columns]` transposed, stretches of the result's rows in parallel.
-fn swap(values: &[f32], (rows, columns): (usize, usize), turned: &mut [f32]) {
+fn swap<A: Number, B: Number>(values: &[A], (rows, columns): (usize, usize), turned: &mut [B]) {
     if rows == 1 || columns == 1 {
-        turned.copy_from_slice(values);
+        let pairs = turned.iter_mut().zip(values);
+        pairs.for_each(|(to, value)| *to = B::of(value.widened()));
         return;
     }
     let matrix = rows * columns;
@@ -46,7 +49,12 @@ fn swap(values: &[f32], (rows, columns): (usize, usize), turned: &mut [f32]) {
 }
 
 /// Rows of the transpose from `first` on, as many as `turned` has.
-fn block_rows(values: &[f32], (rows, columns): (usize, usize), first: usize, turned: &mut [f32]) {
+fn block_rows<A: Number, B: Number>(
+    values: &[A],
+    (rows, columns): (usize, usize),
+    first: usize,
+    turned: &mut [B],
+) {
     let n = turned.len() / rows;
     for from in (0..rows).step_by(BLOCK) {
         let end = rows.min(from + BLOCK);
@@ -57,7 +65,7 @@ fn block_rows(values: &[f32], (rows, columns): (usize, usize), first: usize, tur
                 .step_by(columns);
             to.iter_mut()
                 .zip(column)
-                .for_each(|(to, &value)| *to = value);
+                .for_each(|(to, value)| *to = B::of(value.widened()));
         }
     }
 }

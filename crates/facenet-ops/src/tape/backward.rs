@@ -5,19 +5,20 @@ use candle_core::Result;
 use super::Node;
 use crate::microkernels::buffer::{Buffer, Memory};
 use crate::nhwc::rows;
+use crate::number::Format;
 
 /// A parameter's gradient, where there is one.
 pub(super) type Gradient = Option<Vec<f32>>;
 
 /// Gradients of activations and parameters by place, where any have come so far.
 #[derive(Debug)]
-pub(super) struct Backward {
+pub(super) struct Backward<T: Format> {
     pub(super) memory: Memory,
-    activations: Vec<Option<Buffer>>,
+    activations: Vec<Option<Buffer<T>>>,
     parameters: Vec<Gradient>,
 }
 
-impl Backward {
+impl<T: Format> Backward<T> {
     pub(super) fn new(memory: Memory, activations: usize, parameters: usize) -> Self {
         Self {
             memory,
@@ -26,8 +27,8 @@ impl Backward {
         }
     }
 
-    /// Adds to an activation's gradient; the first is moved there.
-    pub(super) fn add(&mut self, place: usize, grad: Buffer) {
+    /// Adds to an activation's gradient, and rounds the sum; the first is moved there.
+    pub(super) fn add(&mut self, place: usize, grad: Buffer<T>) {
         match &mut self.activations[place] {
             Some(sum) => rows::add(sum, &grad),
             empty => *empty = Some(grad),
@@ -35,12 +36,12 @@ impl Backward {
     }
 
     /// An activation's gradient so far, for one who will put the sum in its place.
-    pub(super) fn take(&mut self, place: usize) -> Option<Buffer> {
+    pub(super) fn take(&mut self, place: usize) -> Option<Buffer<T>> {
         self.activations[place].take()
     }
 
     /// Puts the whole of an activation's gradient so far in its place.
-    pub(super) fn set(&mut self, place: usize, grad: Buffer) {
+    pub(super) fn set(&mut self, place: usize, grad: Buffer<T>) {
         self.activations[place] = Some(grad);
     }
 
@@ -50,7 +51,10 @@ impl Backward {
 
     /// Goes back through all nodes, each of which is dropped with all it holds; gives the
     /// gradients of the parameters by place, and of the first activation, the images.
-    pub(super) fn run(mut self, mut nodes: Vec<Node>) -> Result<(Vec<Gradient>, Option<Buffer>)> {
+    pub(super) fn run(
+        mut self,
+        mut nodes: Vec<Node<T>>,
+    ) -> Result<(Vec<Gradient>, Option<Buffer<T>>)> {
         while let Some(node) = nodes.pop() {
             if let Some(grad) = self.take(node.output) {
                 (node.back)(&mut self, grad)?;

@@ -16,6 +16,7 @@ use crate::arithmetic::Arithmetic;
 use crate::microkernels::buffer::Memory;
 use crate::nhwc::kept::KeptWeights;
 use crate::nhwc::transpose::{to_nchw, write_nhwc};
+use crate::number::Format;
 use crate::own::element::with_elements;
 
 /// How a pass is run.
@@ -24,7 +25,7 @@ pub struct Setting {
     /// Whether the result can be differentiated; where not, nothing is kept, and layers are fused
     /// further.
     pub is_tracked: bool,
-    /// Of the convolutions; so far only the default is computed.
+    /// Of the convolutions; Winograd is not computed so far.
     pub arithmetic: Arithmetic,
     /// Where activations live.
     pub memory: Memory,
@@ -43,11 +44,12 @@ pub struct Setting {
 /// - `images`: `[n, c, h, w]`, `f32`, on the CPU
 ///
 /// # Errors
-/// For arithmetic other than the default, images of another type or place, a result of more than one pixel, and `f`'s own.
-pub fn run(
+/// For Winograd, a precision other than `T`'s, images of another type or place, a result of more
+/// than one pixel, and `f`'s own.
+pub fn run<T: Format>(
     images: &Tensor,
     setting: &Setting,
-    f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>,
+    f: impl FnOnce(&mut Tape<T>, Nhwc<T>) -> Result<Nhwc<T>>,
 ) -> Result<Tensor> {
     let (n, c, h, w) = images.dims4()?;
     if images.dtype() != DType::F32 || !images.device().is_cpu() {
@@ -56,9 +58,13 @@ pub fn run(
             images.dtype()
         );
     }
-    if setting.arithmetic != Arithmetic::default() {
+    let expected = Arithmetic {
+        precision: T::PRECISION,
+        is_winograd: false,
+    };
+    if setting.arithmetic != expected {
         bail!(
-            "run: expected f32 without Winograd, found {:?}, which this version does not compute",
+            "run: expected {expected:?}, found {:?}, which this tape does not compute",
             setting.arithmetic
         );
     }
@@ -84,13 +90,18 @@ pub fn run(
     }
     let shape = Shape::from((n, output.channels()));
     if !setting.is_tracked {
-        return Tensor::from_slice(&output.values, shape, &Device::Cpu);
+        return Tensor::from_vec(widened(&output), shape, &Device::Cpu);
     }
     connect(images, tape, &output, shape, setting.gradients.clone())
 }
 
+/// The values in `f32`, as they lie.
+fn widened<T: Format>(activations: &Nhwc<T>) -> Vec<f32> {
+    activations.values.iter().map(|v| v.widened()).collect()
+}
+
 /// `[n, c, h, w]`.
-pub(super) fn tensor(activations: &Nhwc) -> Result<Tensor> {
+pub(super) fn tensor<T: Format>(activations: &Nhwc<T>) -> Result<Tensor> {
     let [n, h, w, c] = activations.dims;
     Tensor::from_vec(
         to_nchw(&activations.values, c, h * w),
@@ -103,10 +114,10 @@ pub(super) fn tensor(activations: &Nhwc) -> Result<Tensor> {
 type Left = Arc<Mutex<Vec<Gradient>>>;
 
 /// The pass in candle's graph.
-fn connect(
+fn connect<T: Format>(
     images: &Tensor,
-    tape: Tape,
-    output: &Nhwc,
+    tape: Tape<T>,
+    output: &Nhwc<T>,
     shape: Shape,
     gradients: Option<ParameterGradients>,
 ) -> Result<Tensor> {
@@ -117,7 +128,7 @@ fn connect(
         None => chain(&tape.parameters, &left)?,
     };
     let whole = Whole {
-        values: output.values.to_vec(),
+        values: widened(output),
         place: output.place,
         tape: Mutex::new(Some(tape)),
         left,
@@ -176,9 +187,9 @@ impl CustomOp2 for Link {
 }
 
 /// All operations of a tape.
-struct Whole {
+struct Whole<T: Format> {
     /// Until it has gone back.
-    tape: Mutex<Option<Tape>>,
+    tape: Mutex<Option<Tape<T>>>,
     values: Vec<f32>,
     place: usize,
     left: Left,
@@ -186,7 +197,7 @@ struct Whole {
     shape: Shape,
 }
 
-impl CustomOp2 for Whole {
+impl<T: Format> CustomOp2 for Whole<T> {
     fn name(&self) -> &'static str {
         "facenet-tape"
     }
@@ -218,7 +229,8 @@ impl CustomOp2 for Whole {
         };
         let mut own = tape.memory.take(grad.elem_count());
         with_elements(grad, |grad| {
-            own.copy_from_slice(grad);
+            let pairs = own.iter_mut().zip(grad);
+            pairs.for_each(|(own, &grad)| *own = T::of(grad));
             Ok(())
         })?;
         let mut backward = Backward::new(tape.memory, tape.activations, tape.parameters.len());

@@ -12,6 +12,7 @@ use crate::nhwc::norm::{self, Lines};
 use crate::nhwc::plan::ConvShape;
 use crate::nhwc::{conv, depthwise, pool, rows};
 use crate::norm::BatchStatistics;
+use crate::number::Format;
 use crate::own::element::with_elements;
 
 /// What a layer's normalisation does, with its vectors read.
@@ -73,7 +74,7 @@ fn given_moments(norm: &Norm<'_>, c: usize) -> Result<Option<Vec<(f64, f64)>>> {
 }
 
 impl Filter<'_> {
-    fn shape(&self, x: &Nhwc) -> Result<ConvShape> {
+    fn shape<T: Format>(&self, x: &Nhwc<T>) -> Result<ConvShape> {
         let (c_out, c_in, kh, kw) = self.weight.dims4()?;
         let [n, h, w, c] = x.dims();
         let expected = if self.is_depthwise { c_out } else { c_in };
@@ -96,7 +97,12 @@ struct Passes {
 }
 
 impl Passes {
-    fn forward(&self, x: &Nhwc, epilogue: &Epilogue<'_, f32>, y: &mut [f32]) -> Result<()> {
+    fn forward<T: Format>(
+        &self,
+        x: &Nhwc<T>,
+        epilogue: &Epilogue<'_, T>,
+        y: &mut [T],
+    ) -> Result<()> {
         if let (Some(kept), false) = (&self.kept, self.is_depthwise) {
             let panels = kept.forward(&self.shape, &self.weight)?;
             conv::forward_packed(&self.shape, &x.values, &panels, epilogue, y);
@@ -114,11 +120,11 @@ impl Passes {
 
     /// Adds `factor` times the data gradient to that of activation `place`; depthwise passes know
     /// factor 1 only.
-    fn add_data_gradient(
+    fn add_data_gradient<T: Format>(
         &self,
-        backward: &mut Backward,
+        backward: &mut Backward<T>,
         place: usize,
-        grad: &[f32],
+        grad: &[T],
         factor: f32,
     ) -> Result<()> {
         let mut dx = backward.memory.take(self.shape.n * self.shape.image());
@@ -146,7 +152,7 @@ impl Passes {
         Ok(())
     }
 
-    fn weight_gradient(&self, x: &Nhwc, grad: &[f32]) -> Vec<f32> {
+    fn weight_gradient<T: Format>(&self, x: &Nhwc<T>, grad: &[T]) -> Vec<f32> {
         if self.is_depthwise {
             depthwise::weight_gradient(&self.shape, &x.values, grad)
         } else {
@@ -160,7 +166,7 @@ impl Passes {
     }
 }
 
-impl Tape {
+impl<T: Format> Tape<T> {
     fn passes(&self, shape: ConvShape, filter: &Filter<'_>) -> Passes {
         Passes {
             shape,
@@ -178,11 +184,11 @@ impl Tape {
     /// statistics has a single value.
     pub fn conv_norm(
         &mut self,
-        x: &Nhwc,
+        x: &Nhwc<T>,
         filter: &Filter<'_>,
         norm: &Norm<'_>,
         act: Act<'_>,
-    ) -> Result<(Nhwc, Option<BatchStatistics>)> {
+    ) -> Result<(Nhwc<T>, Option<BatchStatistics>)> {
         let shape = filter.shape(x)?;
         let (c, passes) = (shape.c_out, self.passes(shape, filter));
         let given = given_moments(norm, c)?;
@@ -210,7 +216,7 @@ impl Tape {
     }
 
     /// Without a gradient to come: the normalisation is the convolution's epilogue.
-    fn fused(&mut self, x: &Nhwc, passes: &Passes, normal: &Normal) -> Result<Nhwc> {
+    fn fused(&mut self, x: &Nhwc<T>, passes: &Passes, normal: &Normal) -> Result<Nhwc<T>> {
         let (shifts, activation) = (normal.lines.shifts(), normal.activation());
         if passes.is_depthwise {
             let mut y = self.memory.take(passes.dims().iter().product());
@@ -230,9 +236,9 @@ impl Tape {
 
     fn record_conv_norm(
         &mut self,
-        x: &Nhwc,
-        z: &Nhwc,
-        (passes, y): (Passes, Buffer),
+        x: &Nhwc<T>,
+        z: &Nhwc<T>,
+        (passes, y): (Passes, Buffer<T>),
         (norm, act, normal): (&Norm<'_>, Act<'_>, Normal),
     ) {
         let (weight, norm_weight) = (self.parameter(&passes.weight), self.parameter(norm.weight));
@@ -271,7 +277,12 @@ impl Tape {
     ///
     /// # Errors
     /// Where shapes disagree.
-    pub fn residual(&mut self, x: &Nhwc, branch: &Nhwc, end: &Residual<'_>) -> Result<Nhwc> {
+    pub fn residual(
+        &mut self,
+        x: &Nhwc<T>,
+        branch: &Nhwc<T>,
+        end: &Residual<'_>,
+    ) -> Result<Nhwc<T>> {
         let (weight, config) = (end.weight, ConvConfig::default());
         let filter = Filter {
             weight,
@@ -306,7 +317,7 @@ impl Tape {
 
     fn record_residual(
         &mut self,
-        (x, branch, y): (&Nhwc, &Nhwc, &Nhwc),
+        (x, branch, y): (&Nhwc<T>, &Nhwc<T>, &Nhwc<T>),
         passes: Passes,
         end: &Residual<'_>,
     ) {
@@ -336,7 +347,7 @@ impl Tape {
     ///
     /// # Errors
     /// Where shapes disagree.
-    pub fn add(&mut self, a: &Nhwc, b: &Nhwc) -> Result<Nhwc> {
+    pub fn add(&mut self, a: &Nhwc<T>, b: &Nhwc<T>) -> Result<Nhwc<T>> {
         if a.dims != b.dims {
             bail!("add: {:?} and {:?} disagree", a.dims, b.dims);
         }
@@ -358,7 +369,7 @@ impl Tape {
     ///
     /// # Errors
     /// Where images or pixels disagree, or there are none.
-    pub fn concat(&mut self, parts: &[Nhwc]) -> Result<Nhwc> {
+    pub fn concat(&mut self, parts: &[Nhwc<T>]) -> Result<Nhwc<T>> {
         let Some(first) = parts.first() else {
             bail!("concat: expected activations, found none")
         };
@@ -368,7 +379,7 @@ impl Tape {
         }
         let widths: Vec<_> = parts.iter().map(Nhwc::channels).collect();
         let whole = widths.iter().sum();
-        let values: Vec<&[f32]> = parts.iter().map(|part| &**part.values).collect();
+        let values: Vec<&[T]> = parts.iter().map(|part| &**part.values).collect();
         let joined = self.activation([n, h, w, whole], |joined| {
             rows::join(&values, &widths, joined);
         });
@@ -393,7 +404,7 @@ impl Tape {
     ///
     /// # Errors
     /// Where the window does not fit.
-    pub fn max_pool(&mut self, x: &Nhwc, kernel: usize, stride: usize) -> Result<Nhwc> {
+    pub fn max_pool(&mut self, x: &Nhwc<T>, kernel: usize, stride: usize) -> Result<Nhwc<T>> {
         let [n, h, w, c] = x.dims;
         let config = ConvConfig {
             stride: (stride, stride),
@@ -415,7 +426,7 @@ impl Tape {
     }
 
     /// Mean over the pixels of each channel: `[n, 1, 1, c]`.
-    pub fn global_average_pool(&mut self, x: &Nhwc) -> Nhwc {
+    pub fn global_average_pool(&mut self, x: &Nhwc<T>) -> Nhwc<T> {
         let ([n, _, _, c], pixels) = (x.dims, x.pixels());
         let y = self.activation([n, 1, 1, c], |y| pool::mean(&x.values, pixels, c, y));
         if self.is_recording {
@@ -432,7 +443,7 @@ impl Tape {
 }
 
 /// The moments of a batch that has two values a channel at least.
-fn batch_moments(y: &[f32], c: usize) -> Result<Vec<(f64, f64)>> {
+fn batch_moments<T: Format>(y: &[T], c: usize) -> Result<Vec<(f64, f64)>> {
     let count = y.len().checked_div(c).unwrap_or(0);
     if count < 2 {
         bail!(
