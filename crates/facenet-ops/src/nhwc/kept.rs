@@ -67,20 +67,24 @@ mod tests {
 
     use super::*;
     use crate::config::ConvConfig;
+    use crate::number::Bf16;
 
     #[test]
     fn a_weight_is_packed_once_and_another_apart() -> Result<()> {
         let shape = ConvShape::new(1, (1, 1), (2, 1), (1, 1), ConvConfig::default())?;
         let weight = |value: f32| Tensor::from_vec(vec![value, 2.0], (1, 2, 1, 1), &Device::Cpu);
         let (kept, first) = (KeptWeights::default(), weight(1.0)?);
-        let panels = kept.forward(&shape, &first)?;
+        let panels = kept.forward::<f32>(&shape, &first)?;
         assert!(Arc::ptr_eq(
             &panels,
             &kept.forward(&shape, &first.detach())?
         ));
         // Dropped, yet held: the next one lies elsewhere.
         drop(first);
-        let second = kept.forward(&shape, &weight(3.0)?)?;
+        let second = kept.forward::<f32>(&shape, &weight(3.0)?)?;
+        // Rounded to half the bits, so packed apart.
+        let narrow = kept.forward::<Bf16>(&shape, &weight(3.0)?)?;
+        assert_eq!(narrow.values.len(), second.values.len() / 2);
         assert_eq!((panels.values[0], second.values[0]), (1.0, 3.0));
         Ok(())
     }
