@@ -45,14 +45,14 @@ impl<T: Trunk> Network for T {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor> {
-        let features = if !pass.is_planned(xs) {
-            let xs = self.trunk(xs, &mut Composed { pass, trace })?;
-            xs.flatten_from(1)?
-        } else {
+        let features = if pass.is_planned(xs) {
             match pass.setting.arithmetic.precision {
                 Precision::F32 => planned::<f32, T>(self, xs, pass, trace)?,
                 Precision::Bf16 => planned::<Bf16, T>(self, xs, pass, trace)?,
             }
+        } else {
+            let xs = self.trunk(xs, &mut Composed { pass, trace })?;
+            xs.flatten_from(1)?
         };
         self.bottleneck().forward(&features, pass, trace)
     }
