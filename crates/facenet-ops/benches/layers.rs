@@ -1,12 +1,13 @@
 //! GF/s of CPU time of each convolution, one thread, beside the peak of a core.
 //!
-//! `cargo bench -p facenet-ops --bench layers -- [BATCH] [avx512|avx2|portable] [bf16]`. Nominal
+//! `cargo bench -p facenet-ops --bench layers -- [BATCH] [avx512|avx2|portable] [bf16]
+//! [winograd]`; the last goes through the layers that Winograd's algorithm is for, by both. Nominal
 //! operations, padding counted; each call packs its weights and makes its output. A layer with
 //! padding may pass the peak, since zeros are not multiplied. Linux: CPU time is read from
 //! `/proc/thread-self/schedstat`.
 
 use candle_core::{Result, bail};
-use facenet_ops::{Bf16, ConvConfig, Isa, NhwcConv, Precision, with_isa};
+use facenet_ops::{Algorithm, Bf16, ConvConfig, Isa, NhwcConv, Precision, with_isa};
 
 /// Name, times, side, channels in and out, kernel, stride, padding.
 type Layer = (
@@ -131,14 +132,23 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|_| next()).collect()
 }
 
-/// Seconds of output, data gradient and weight gradient, and the operations of each.
-fn measured(batch: usize, layer: &Layer, precision: Precision) -> Result<([f64; 3], f64)> {
-    let &(_, _, side, (c_in, c_out), kernel, stride, padding) = layer;
+fn conv(batch: usize, layer: &Layer) -> Result<NhwcConv> {
+    let &(_, _, side, channels, kernel, stride, padding) = layer;
     let config = ConvConfig {
         stride: (stride, stride),
         padding,
     };
-    let conv = NhwcConv::new(batch, (side, side), (c_in, c_out), kernel, config)?;
+    NhwcConv::new(batch, (side, side), channels, kernel, config)
+}
+
+/// Seconds of output, data gradient and weight gradient, and the operations of each.
+fn measured(
+    batch: usize,
+    layer: &Layer,
+    conv: &NhwcConv,
+    precision: Precision,
+) -> Result<([f64; 3], f64)> {
+    let &(_, _, side, (c_in, c_out), kernel, _, _) = layer;
     let (oh, ow) = conv.output();
     let x = numbers(batch * side * side * c_in);
     let grad = numbers(batch * oh * ow * c_out);
@@ -182,7 +192,7 @@ fn table(title: &str, batch: usize, layers: &[Layer], how: (Isa, Precision)) -> 
     );
     let (mut total, mut all) = ([0.0; 3], 0.0);
     for layer in layers {
-        let (seconds, operations) = measured(batch, layer, precision)?;
+        let (seconds, operations) = measured(batch, layer, &conv(batch, layer)?, precision)?;
         let rates = seconds.map(|seconds| operations / seconds * 1e-9);
         let [y, dx, dw] = rates;
         let [a, b, c] = rates.map(|rate| 100.0 * rate / peak);
@@ -208,6 +218,24 @@ fn table(title: &str, batch: usize, layers: &[Layer], how: (Isa, Precision)) -> 
     Ok(())
 }
 
+/// The layers that Winograd's algorithm is for, by both, first one then the other, twice.
+fn winograd_table(batch: usize, isa: Isa) -> Result<()> {
+    println!("\nDirect, then Winograd, nominal; batch {batch}, {isa:?}, one thread");
+    println!("{:24} | {:>6} {:>6} {:>6}", "layer", "y", "dX", "dW");
+    for layer in &INCEPTION {
+        let direct = conv(batch, layer)?;
+        let Ok(winograd) = direct.by(Algorithm::Winograd) else {
+            continue;
+        };
+        for conv in [direct, winograd, direct, winograd] {
+            let (seconds, operations) = measured(batch, layer, &conv, Precision::F32)?;
+            let [y, dx, dw] = seconds.map(|seconds| operations / seconds * 1e-9);
+            println!("{:24} | {y:6.1} {dx:6.1} {dw:6.1}", layer.0);
+        }
+    }
+    Ok(())
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args()
         .skip(1)
@@ -225,6 +253,9 @@ fn main() -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.map_err(candle_core::Error::wrap)?.install(|| {
         with_isa(isa, || {
+            if arguments.iter().any(|a| a == "winograd") {
+                return winograd_table(batch, isa);
+            }
             table("Inception-ResNet-v1, 160 pixels", batch, &INCEPTION, how)?;
             table("MobileFaceNet, 112 pixels", batch, &MOBILEFACENET, how)
         })

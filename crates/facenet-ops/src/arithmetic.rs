@@ -1,7 +1,6 @@
 //! How a tape is computed.
 
-/// Number format of a tape, and algorithm of its convolutions. So far Winograd's is not computed:
-/// it is refused, never computed otherwise than asked.
+/// Number format of a tape, and algorithm of its convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Arithmetic {
     /// What activations, their gradients and packed weights are kept in.
@@ -9,6 +8,17 @@ pub struct Arithmetic {
     /// Whether 3 x 3 layers of stride 1 may go by Winograd's F(4 x 4, 3 x 3), where that is
     /// faster; `f32` only.
     pub is_winograd: bool,
+}
+
+impl Arithmetic {
+    /// What embedding goes by where nothing else is asked for: Winograd, whose differences are far
+    /// below those between embeddings of two photographs of a person.
+    pub fn of_inference() -> Self {
+        Self {
+            is_winograd: true,
+            ..Self::default()
+        }
+    }
 }
 
 /// A number format of activations and their gradients, rounded where they are stored; sums,

@@ -18,6 +18,7 @@ pub use arithmetic::{Arithmetic, Precision};
 pub use config::ConvConfig;
 pub use isa::{Isa, with_isa};
 pub use microkernels::buffer::Memory;
+pub use nhwc::algorithm::Algorithm;
 pub use nhwc::conv::NhwcConv;
 pub use nhwc::kept::KeptWeights;
 pub use norm::{BatchStatistics, batch_norm_eval, batch_norm_train};

@@ -13,5 +13,6 @@ mod kernels;
 pub(crate) mod peak;
 mod portable;
 pub(crate) mod weights;
+pub(crate) mod winograd;
 
 pub(crate) use kernels::{Activation, Added, Epilogue, Kernels, Segment};

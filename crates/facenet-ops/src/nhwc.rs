@@ -4,6 +4,7 @@
 //! Output pixels with the same set of taps inside the image form a class, and a class starts at
 //! its first tap.
 
+pub(crate) mod algorithm;
 pub(crate) mod axis;
 pub(crate) mod conv;
 pub(crate) mod depthwise;
@@ -15,3 +16,4 @@ pub(crate) mod pool;
 pub(crate) mod rows;
 pub(crate) mod transpose;
 pub(crate) mod weight_plan;
+pub(crate) mod winograd;

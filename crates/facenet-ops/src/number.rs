@@ -8,6 +8,7 @@ use crate::arithmetic::Precision;
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::buffer::{Buffer, Plain};
+use crate::nhwc::winograd::{self, Passes};
 use crate::own::element::wide;
 
 /// The upper half of an `f32`: its sign, its exponent, and 7 bits of its mantissa. Two are equal
@@ -76,6 +77,9 @@ pub trait Number: Copy + Debug + Plain {
     /// `sum` and the products of two steps.
     fn add_product(sum: f32, a: Self::Step, b: Self::Step) -> f32;
 
+    /// Winograd's algorithm, where there is one for these numbers.
+    const WINOGRAD: Option<Passes<Self>> = None;
+
     /// The kernels of a set that this machine has.
     fn kernels(isa: Isa) -> &'static Kernels<Self>;
 
@@ -102,6 +106,8 @@ impl Number for f32 {
     type Step = f32;
 
     const PACK: usize = 1;
+
+    const WINOGRAD: Option<Passes<Self>> = Some(winograd::PASSES);
 
     #[inline]
     fn of(value: f32) -> Self {

@@ -116,6 +116,7 @@ struct Node<T: Format> {
 /// between is `f32`, sums over a batch `f64`, and so are parameters and their gradients `f32`.
 pub struct Tape<T: Format = f32> {
     is_recording: bool,
+    is_winograd: bool,
     memory: Memory,
     kept: Option<KeptWeights>,
     /// Whether the images' gradient is asked for.

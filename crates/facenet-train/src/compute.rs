@@ -65,22 +65,21 @@ pub fn precision_name(precision: Precision) -> &'static str {
     }
 }
 
-/// Refuses arithmetic that the device does not have, or that this version does not compute.
+/// Refuses arithmetic that the device does not have. Winograd's algorithm may be allowed anywhere: a
+/// device without it goes without.
 ///
 /// - `device`: as `--device`
 ///
 /// # Errors
-/// [`TrainError::Config`] for bf16 elsewhere than on the CPU, and for Winograd.
+/// [`TrainError::Config`] for bf16 elsewhere than on the CPU.
 pub(crate) fn check_arithmetic(arithmetic: Arithmetic, device: &str) -> Result<(), TrainError> {
-    let refused = |flag, problem| Err(TrainError::config(flag, problem));
     if arithmetic.precision == Precision::Bf16 && !device.starts_with("cpu") {
         let problem = "expected f32 there; drop one of the two";
         let found = format!("found bf16 with --device {device}");
-        return refused("--precision", format!("{found}, {problem}"));
-    }
-    if arithmetic.is_winograd {
-        let problem = "found on, which this version does not compute, expected off; drop it";
-        return refused("--winograd", problem.to_owned());
+        return Err(TrainError::config(
+            "--precision",
+            format!("{found}, {problem}"),
+        ));
     }
     Ok(())
 }
@@ -148,23 +147,16 @@ mod tests {
     fn arithmetic_that_is_not_computed_is_refused() {
         for device in ["cpu", "cuda:0"] {
             check_arithmetic(Arithmetic::default(), device).expect("f32 is everywhere");
+            check_arithmetic(Arithmetic::of_inference(), device).expect("leave to do without");
         }
-        let refused = |precision, is_winograd, device, expected| {
-            let arithmetic = Arithmetic {
-                precision,
-                is_winograd,
-            };
-            let error = check_arithmetic(arithmetic, device).expect_err("not there");
-            assert!(error.to_string().starts_with(expected), "{error}");
-        };
         let bf16 = Arithmetic {
             precision: Precision::Bf16,
             ..Arithmetic::default()
         };
         check_arithmetic(bf16, "cpu").expect("bf16 is on the CPU");
         let expected = "--precision: found bf16 with --device cuda:0, expected f32";
-        refused(Precision::Bf16, false, "cuda:0", expected);
-        refused(Precision::F32, true, "cpu", "--winograd: found on");
+        let error = check_arithmetic(bf16, "cuda:0").expect_err("not there");
+        assert!(error.to_string().starts_with(expected), "{error}");
     }
 
     #[test]

@@ -162,7 +162,8 @@ pub struct TrainConfig {
     /// for the CPU.
     #[serde(default, with = "crate::compute::named")]
     pub precision: Precision,
-    /// Let 3 x 3 convolutions go by Winograd, where that is faster; refused as yet.
+    /// Let 3 x 3 convolutions go by Winograd's algorithm, where that is faster: off as long as no run
+    /// to the end has shown that training comes as far with it.
     #[serde(default)]
     pub winograd: bool,
     /// Threads that decode images.

@@ -14,17 +14,18 @@ pub struct ComputeArgs {
     /// Number format of activations, on the CPU: bf16 is half the memory and, on processors with AVX512-BF16, faster; weights stay f32 [f32]
     #[arg(long, value_name = "f32|bf16", value_parser = precision, help_heading = "Running")]
     pub precision: Option<Precision>,
-    /// Let 3 x 3 convolutions go by Winograd: off, the default; on is not computed yet, and refused
+    /// Let 3 x 3 convolutions go by Winograd's algorithm where that is faster, with sums off by about
+    /// 1e-5 of the largest [off in training, on elsewhere]
     #[arg(long, value_name = "on|off", value_parser = switch, help_heading = "Running")]
     pub winograd: Option<bool>,
 }
 
 impl ComputeArgs {
-    /// The arithmetic that was asked for.
-    pub(crate) fn arithmetic(self) -> Arithmetic {
+    /// The arithmetic that was asked for, on top of `base`.
+    pub(crate) fn arithmetic(self, base: Arithmetic) -> Arithmetic {
         Arithmetic {
-            precision: self.precision.unwrap_or_default(),
-            is_winograd: self.winograd.unwrap_or_default(),
+            precision: self.precision.unwrap_or(base.precision),
+            is_winograd: self.winograd.unwrap_or(base.is_winograd),
         }
     }
 }
@@ -34,14 +35,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_given_is_f32_without_winograd() {
-        assert_eq!(ComputeArgs::default().arithmetic(), Arithmetic::default());
+    fn what_is_not_given_is_as_it_was() {
+        for base in [Arithmetic::default(), Arithmetic::of_inference()] {
+            assert_eq!(ComputeArgs::default().arithmetic(base), base);
+        }
         let given = ComputeArgs {
             winograd: Some(true),
             precision: Some(Precision::Bf16),
             threads: None,
         };
-        assert!(given.arithmetic().is_winograd);
-        assert_eq!(given.arithmetic().precision, Precision::Bf16);
+        let given = given.arithmetic(Arithmetic::default());
+        assert!(given.is_winograd);
+        assert_eq!(given.precision, Precision::Bf16);
     }
 }

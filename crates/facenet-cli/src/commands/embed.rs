@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use facenet_train::dataset::{DecodeLimits, Recipe};
 use facenet_train::embeddings_file::{Format, write};
+use facenet_train::model::Arithmetic;
 use facenet_train::{ModelSource, embed, saved_model};
 use serde::Serialize;
 
@@ -62,7 +63,7 @@ pub(crate) fn model_source(model: PathBuf, args: &ModelArgs) -> Result<ModelSour
         allow_recipe_mismatch: args.allow_recipe_mismatch,
         device: args.device.clone(),
         threads: args.compute.threads,
-        arithmetic: args.compute.arithmetic(),
+        arithmetic: args.compute.arithmetic(Arithmetic::of_inference()),
         loader_threads: args.loader_threads,
         batch_size: args.batch_size,
         limits: limits(args.limits),

@@ -57,14 +57,10 @@ fn a_pass_and_a_step_are_timed_with_their_operations() {
     check_operations(&forward, FORWARD);
     assert_eq!(
         (&forward["winograd"], &forward["threads"]),
-        (&false.into(), &1.into())
+        (&true.into(), &1.into())
     );
     assert_eq!(forward["optimizer"], Value::Null);
-    let step = check(
-        &scratch,
-        "train",
-        &format!("{SMALL} --optimizer adam --winograd off"),
-    );
+    let step = check(&scratch, "train", &format!("{SMALL} --optimizer adam"));
     check_operations(&step, 3.0 * FORWARD - FIRST);
     assert_eq!(
         (&step["optimizer"], &step["winograd"]),

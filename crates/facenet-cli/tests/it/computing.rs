@@ -52,7 +52,7 @@ fn embeddings_do_not_depend_on_threads() {
     let scratch = Scratch::with_run();
     let whole = rows(&scratch, "");
     assert!(rows(&scratch, "--threads 1") == whole);
-    assert!(rows(&scratch, "--threads 2 --winograd off") == whole);
+    assert!(rows(&scratch, "--threads 2 --winograd on") == whole);
 }
 
 #[test]
@@ -130,16 +130,6 @@ fn numbers_of_threads_and_arithmetic_that_there_are_not_are_usage() {
             assert_eq!(run.code, USAGE, "{line} {flag}: {run:#?}");
         }
     }
-    let (flag, part) = ("--winograd on", "--winograd: found on, which this version");
-    for line in [embed, evaluate, "bench forward", "bench train"] {
-        scratch.refuses(&format!("{line} {flag}"), USAGE, &[part]);
-    }
-    check_train(
-        &scratch,
-        &format!("--data-dir faces {flag}"),
-        USAGE,
-        &[part],
-    );
     let parts = ["--precision: found bf16 with --device cuda:0, expected f32"];
     let flags = "--precision bf16 --device cuda:0";
     scratch.refuses(&format!("{embed} {flags}"), USAGE, &parts);

@@ -12,3 +12,4 @@ mod statistics;
 mod steps;
 mod tolerance;
 mod train;
+mod winograd;

@@ -76,6 +76,7 @@ mod tests {
     use crate::microkernels::{Activation, Added, Epilogue};
     use crate::nhwc::conv;
     use crate::nhwc::plan::ConvShape;
+    use crate::nhwc::winograd;
     use crate::number::{Bf16, Number};
 
     /// Few bits each, so that every number type holds them.
@@ -93,9 +94,33 @@ mod tests {
         bits(a) == bits(b)
     }
 
+    type Forward<T> = fn(&ConvShape, &[T], &[f32], &Epilogue<'_, T>, &mut [T]);
+    type DataGradient<T> = fn(&ConvShape, &[f32], &[T], &Epilogue<'_, T>, &mut [T]);
+
+    /// The passes of an algorithm.
+    struct Passes<T> {
+        forward: Forward<T>,
+        data_gradient: DataGradient<T>,
+        weight_gradient: fn(&ConvShape, &[T], &[T]) -> Vec<f32>,
+    }
+
+    fn direct<T: Number>() -> Passes<T> {
+        Passes {
+            forward: conv::forward,
+            data_gradient: conv::data_gradient,
+            weight_gradient: conv::weight_gradient,
+        }
+    }
+
+    const WINOGRAD: Passes<f32> = Passes {
+        forward: winograd::forward,
+        data_gradient: winograd::data_gradient,
+        weight_gradient: winograd::weight_gradient,
+    };
+
     /// All passes with every tensor at a page that cannot be touched; the results are those of
     /// ordinary memory.
-    fn check<T: Number>(shape: &ConvShape, flush: Flush) {
+    fn check<T: Number>(passes: &Passes<T>, shape: &ConvShape, flush: Flush) {
         fn guard<T: Plain>(values: &[T], flush: Flush) -> Guarded<T> {
             Guarded::new(values, flush)
         }
@@ -117,18 +142,18 @@ mod tests {
         };
         let (mut y, mut expected) = (guard(&grad, flush), grad.clone());
         let weight = weight.as_ref();
-        conv::forward(shape, guarded_x.as_ref(), weight, &epilogue, y.as_mut());
-        conv::forward(shape, &x, weight, &epilogue, &mut expected);
+        (passes.forward)(shape, guarded_x.as_ref(), weight, &epilogue, y.as_mut());
+        (passes.forward)(shape, &x, weight, &epilogue, &mut expected);
         assert!(is_same(y.as_ref(), &expected));
 
         let none = Epilogue::default();
         let (mut dx, mut expected) = (guard(&x, flush), x.clone());
-        conv::data_gradient(shape, weight, guarded_grad.as_ref(), &none, dx.as_mut());
-        conv::data_gradient(shape, weight, &grad, &none, &mut expected);
+        (passes.data_gradient)(shape, weight, guarded_grad.as_ref(), &none, dx.as_mut());
+        (passes.data_gradient)(shape, weight, &grad, &none, &mut expected);
         assert!(is_same(dx.as_ref(), &expected));
 
-        let dw = conv::weight_gradient(shape, guarded_x.as_ref(), guarded_grad.as_ref());
-        assert!(dw == conv::weight_gradient(shape, &x, &grad));
+        let dw = (passes.weight_gradient)(shape, guarded_x.as_ref(), guarded_grad.as_ref());
+        assert!(dw == (passes.weight_gradient)(shape, &x, &grad));
     }
 
     #[test]
@@ -139,6 +164,7 @@ mod tests {
         };
         let shapes = [
             (2, (5, 7), (3, 1), (3, 3), config(1, (1, 1))),
+            (3, (10, 9), (17, 33), (3, 3), config(1, (0, 2))),
             (1, (9, 8), (17, 33), (3, 3), config(2, (0, 0))),
             (3, (4, 4), (33, 15), (1, 7), config(1, (0, 3))),
             (2, (13, 1), (1, 47), (7, 1), config(2, (3, 0))),
@@ -150,8 +176,11 @@ mod tests {
                 let shape = ConvShape::new(n, size, channels, kernel, config).expect("it fits");
                 for flush in [Flush::Start, Flush::End] {
                     let run = || {
-                        check::<f32>(&shape, flush);
-                        check::<Bf16>(&shape, flush);
+                        check::<f32>(&direct(), &shape, flush);
+                        check::<Bf16>(&direct(), &shape, flush);
+                        if winograd::is_possible(&shape) {
+                            check(&WINOGRAD, &shape, flush);
+                        }
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");

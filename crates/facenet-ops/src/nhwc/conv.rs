@@ -6,9 +6,11 @@ use crate::config::ConvConfig;
 use crate::isa::Isa;
 use crate::microkernels::buffer::Buffer;
 use crate::microkernels::{Epilogue, implicit, weights};
+use crate::nhwc::algorithm::Algorithm;
 use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::{ConvShape, Plan};
 use crate::nhwc::weight_plan::WeightPlan;
+use crate::nhwc::winograd;
 use crate::number::{Bf16, Number};
 
 /// Writes the output with its epilogue, `[n, out_h, out_w, c_out]`.
@@ -75,6 +77,7 @@ pub(crate) fn weight_gradient<T: Number>(shape: &ConvShape, x: &[T], grad: &[T])
 #[derive(Clone, Copy, Debug)]
 pub struct NhwcConv {
     shape: ConvShape,
+    algorithm: Algorithm,
 }
 
 impl NhwcConv {
@@ -93,7 +96,23 @@ impl NhwcConv {
             bail!("NhwcConv: expected channels, found {channels:?}; name one at least");
         }
         let shape = ConvShape::new(n, size, channels, kernel, config)?;
-        Ok(Self { shape })
+        let algorithm = Algorithm::Direct;
+        Ok(Self { shape, algorithm })
+    }
+
+    /// The same by another algorithm, whether that is faster or not; passes of [`Bf16`] know
+    /// [`Algorithm::Direct`] only and stay with it.
+    ///
+    /// # Errors
+    /// Where the algorithm is not for this kernel, stride or padding.
+    pub fn by(self, algorithm: Algorithm) -> Result<Self> {
+        if !algorithm.is_possible(&self.shape) {
+            bail!(
+                "NhwcConv: {algorithm:?} is not for {:?}; use Algorithm::Direct",
+                self.shape
+            );
+        }
+        Ok(Self { algorithm, ..self })
     }
 
     /// Height and width of the output.
@@ -112,7 +131,14 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn forward(&self, x: &[f32], weight: &[f32]) -> Result<Vec<f32>> {
-        self.forward_in(x, weight)
+        if self.algorithm == Algorithm::Direct {
+            return self.forward_in(x, weight);
+        }
+        self.check("x", x, self.shape.image() * self.shape.n)?;
+        self.check("weight", weight, self.weights())?;
+        let mut y = vec![0.0; self.shape.n * self.shape.out_image()];
+        winograd::forward(&self.shape, x, weight, &Epilogue::default(), &mut y);
+        Ok(y)
     }
 
     /// The input's gradient of the output's.
@@ -120,7 +146,14 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn data_gradient(&self, weight: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
-        self.data_gradient_in(weight, grad)
+        if self.algorithm == Algorithm::Direct {
+            return self.data_gradient_in(weight, grad);
+        }
+        self.check("weight", weight, self.weights())?;
+        self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
+        let mut dx = vec![0.0; self.shape.n * self.shape.image()];
+        winograd::data_gradient(&self.shape, weight, grad, &Epilogue::default(), &mut dx);
+        Ok(dx)
     }
 
     /// The weight's gradient of the output's.
@@ -128,7 +161,12 @@ impl NhwcConv {
     /// # Errors
     /// Where a slice has another length.
     pub fn weight_gradient(&self, x: &[f32], grad: &[f32]) -> Result<Vec<f32>> {
-        self.weight_gradient_in(x, grad)
+        if self.algorithm == Algorithm::Direct {
+            return self.weight_gradient_in(x, grad);
+        }
+        self.check("x", x, self.shape.image() * self.shape.n)?;
+        self.check("grad", grad, self.shape.out_image() * self.shape.n)?;
+        Ok(winograd::weight_gradient(&self.shape, x, grad))
     }
 
     /// [`NhwcConv::forward`] of [`Bf16`]: weights are rounded, products summed in `f32`, and sums

@@ -9,6 +9,7 @@ use candle_core::{Result, Tensor};
 use crate::isa::Isa;
 use crate::nhwc::panels::Panels;
 use crate::nhwc::plan::ConvShape;
+use crate::nhwc::winograd::weights::PointWeights;
 use crate::number::Number;
 use crate::own::element::with_elements;
 
@@ -20,12 +21,12 @@ use crate::own::element::with_elements;
 #[derive(Clone, Default)]
 pub struct KeptWeights(Arc<Mutex<HashMap<Key, Kept>>>);
 
-/// Where a weight lies, its dimensions, and for which kernels and numbers it is packed.
+/// Where a weight lies, its dimensions, for which kernels it is packed, and as what.
 type Key = (usize, [usize; 4], Isa, TypeId);
 
 struct Kept {
-    /// Of the numbers that the key names.
-    panels: Arc<dyn Any + Send + Sync>,
+    /// Of the type that the key names.
+    packed: Arc<dyn Any + Send + Sync>,
     /// Holds the memory, so that no other weight comes to lie there.
     _weight: Tensor,
 }
@@ -37,17 +38,32 @@ impl KeptWeights {
         shape: &ConvShape,
         weight: &Tensor,
     ) -> Result<Arc<Panels<T>>> {
+        self.packed(weight, |values, isa| Panels::forward(shape, values, isa))
+    }
+
+    /// The same for Winograd's algorithm.
+    pub(crate) fn points(&self, shape: &ConvShape, weight: &Tensor) -> Result<Arc<PointWeights>> {
+        self.packed(weight, |values, isa| {
+            PointWeights::forward(shape, values, isa)
+        })
+    }
+
+    fn packed<P: Any + Send + Sync>(
+        &self,
+        weight: &Tensor,
+        pack: impl FnOnce(&[f32], Isa) -> P,
+    ) -> Result<Arc<P>> {
         let (isa, (c_out, c_in, kh, kw)) = (Isa::current(), weight.dims4()?);
         let dims = [c_out, c_in, kh, kw];
         with_elements(weight, |values: &[f32]| {
-            let key = (values.as_ptr() as usize, dims, isa, TypeId::of::<T>());
+            let key = (values.as_ptr() as usize, dims, isa, TypeId::of::<P>());
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             let kept = kept.entry(key).or_insert_with(|| Kept {
-                panels: Arc::new(Panels::<T>::forward(shape, values, isa)),
+                packed: Arc::new(pack(values, isa)),
                 _weight: weight.clone(),
             });
-            let panels = kept.panels.clone().downcast::<Panels<T>>();
-            Ok(panels.expect("the key names the numbers"))
+            let packed = kept.packed.clone().downcast::<P>();
+            Ok(packed.expect("the key names the type"))
         })
     }
 }

@@ -44,7 +44,7 @@ pub struct Setting {
 /// - `images`: `[n, c, h, w]`, `f32`, on the CPU
 ///
 /// # Errors
-/// For Winograd, a precision other than `T`'s, images of another type or place, a result of more
+/// For a precision other than `T`'s, images of another type or place, a result of more
 /// than one pixel, and `f`'s own.
 pub fn run<T: Format>(
     images: &Tensor,
@@ -58,19 +58,17 @@ pub fn run<T: Format>(
             images.dtype()
         );
     }
-    let expected = Arithmetic {
-        precision: T::PRECISION,
-        is_winograd: false,
-    };
-    if setting.arithmetic != expected {
+    if setting.arithmetic.precision != T::PRECISION {
         bail!(
-            "run: expected {expected:?}, found {:?}, which this tape does not compute",
-            setting.arithmetic
+            "run: expected {:?}, found {:?}, which this tape does not compute",
+            T::PRECISION,
+            setting.arithmetic.precision
         );
     }
     setting.memory.begin_pass();
     let mut tape = Tape {
         is_recording: setting.is_tracked,
+        is_winograd: setting.arithmetic.is_winograd,
         memory: setting.memory.clone(),
         kept: setting.kept_weights.clone(),
         is_input_needed: images.track_op(),

@@ -7,10 +7,11 @@ use super::{Act, Filter, Nhwc, Norm, Residual, Tape, statistics, vector};
 use crate::config::ConvConfig;
 use crate::microkernels::buffer::Buffer;
 use crate::microkernels::{Activation, Added, Epilogue};
+use crate::nhwc::algorithm::{self, Algorithm};
 use crate::nhwc::kept::KeptWeights;
 use crate::nhwc::norm::{self, Lines};
 use crate::nhwc::plan::ConvShape;
-use crate::nhwc::{conv, depthwise, pool, rows};
+use crate::nhwc::{conv, depthwise, pool, rows, winograd};
 use crate::norm::BatchStatistics;
 use crate::number::Format;
 use crate::own::element::with_elements;
@@ -93,17 +94,31 @@ struct Passes {
     shape: ConvShape,
     weight: Tensor,
     is_depthwise: bool,
+    is_winograd: bool,
     kept: Option<KeptWeights>,
 }
 
 impl Passes {
+    /// Winograd's algorithm, where this pass is to go by it.
+    fn winograd<T: Format>(&self, pass: algorithm::Pass) -> Option<winograd::Passes<T>> {
+        let is_allowed = self.is_winograd && !self.is_depthwise;
+        let chosen = Algorithm::chosen(is_allowed, &self.shape, pass);
+        T::WINOGRAD.filter(|_| chosen == Algorithm::Winograd)
+    }
+
     fn forward<T: Format>(
         &self,
         x: &Nhwc<T>,
         epilogue: &Epilogue<'_, T>,
         y: &mut [T],
     ) -> Result<()> {
+        let winograd = self.winograd(algorithm::Pass::Forward);
         if let (Some(kept), false) = (&self.kept, self.is_depthwise) {
+            if let Some(winograd) = winograd {
+                let weights = kept.points(&self.shape, &self.weight)?;
+                (winograd.forward_packed)(&self.shape, &x.values, &weights, epilogue, y);
+                return Ok(());
+            }
             let panels = kept.forward(&self.shape, &self.weight)?;
             conv::forward_packed(&self.shape, &x.values, &panels, epilogue, y);
             return Ok(());
@@ -111,6 +126,8 @@ impl Passes {
         with_elements(&self.weight, |weight| {
             if self.is_depthwise {
                 depthwise::forward(&self.shape, &x.values, weight, y);
+            } else if let Some(winograd) = winograd {
+                (winograd.forward)(&self.shape, &x.values, weight, epilogue, y);
             } else {
                 conv::forward(&self.shape, &x.values, weight, epilogue, y);
             }
@@ -145,7 +162,9 @@ impl Passes {
             epilogue.scale = Some(&factors);
         }
         with_elements(&self.weight, |weight| {
-            conv::data_gradient(&self.shape, weight, grad, &epilogue, &mut dx);
+            let winograd = self.winograd(algorithm::Pass::DataGradient);
+            let pass = winograd.map_or(conv::data_gradient::<T> as _, |w| w.data_gradient);
+            pass(&self.shape, weight, grad, &epilogue, &mut dx);
             Ok(())
         })?;
         backward.set(place, dx);
@@ -156,7 +175,9 @@ impl Passes {
         if self.is_depthwise {
             depthwise::weight_gradient(&self.shape, &x.values, grad)
         } else {
-            conv::weight_gradient(&self.shape, &x.values, grad)
+            let winograd = self.winograd(algorithm::Pass::WeightGradient);
+            let pass = winograd.map_or(conv::weight_gradient::<T> as _, |w| w.weight_gradient);
+            pass(&self.shape, &x.values, grad)
         }
     }
 
@@ -172,6 +193,7 @@ impl<T: Format> Tape<T> {
             shape,
             weight: filter.weight.clone(),
             is_depthwise: filter.is_depthwise,
+            is_winograd: self.is_winograd,
             kept: self.kept.clone(),
         }
     }

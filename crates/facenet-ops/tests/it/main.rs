@@ -10,3 +10,4 @@ mod routes;
 mod special;
 mod tape;
 mod tensors;
+mod winograd;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use facenet_train::bench::{ForwardBench, LoadBench, StepBench};
+use facenet_train::model::Arithmetic;
 use facenet_train::{TrainConfig, TrainError, on_threads, peak, precision_name};
 use serde::Serialize;
 
@@ -61,7 +62,7 @@ struct Measured {
 }
 
 pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args);
+    let config = config(args, Arithmetic::default());
     let measured = on_threads(config.threads, || {
         let mut bench = StepBench::new(&config)?;
         let operations = bench.operations()?;
@@ -78,7 +79,7 @@ pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure>
 }
 
 pub(crate) fn forward(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args);
+    let config = config(args, Arithmetic::of_inference());
     let measured = on_threads(config.threads, || {
         let bench = ForwardBench::new(&config)?;
         computed(args, bench.operations()?, || bench.embed())
@@ -95,7 +96,7 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
         loader_threads: threads,
         random_crop: true,
         random_flip: true,
-        ..config(args)
+        ..config(args, Arithmetic::default())
     };
     let bench = LoadBench::new(&config)?;
     let (images, timing) = clocked(args, || bench.load())?;
@@ -112,9 +113,9 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
     report(&timed("load", &config, None, measured), output)
 }
 
-/// The configuration of a run with these settings.
-fn config(args: &BenchWorkArgs) -> TrainConfig {
-    let arithmetic = args.compute.arithmetic();
+/// The configuration of a run with these settings; `base` is the arithmetic where none was asked for.
+fn config(args: &BenchWorkArgs, base: Arithmetic) -> TrainConfig {
+    let arithmetic = args.compute.arithmetic(base);
     TrainConfig {
         model_def: args.model_def,
         image_size: args.image_size,
@@ -135,7 +136,7 @@ fn computed<T>(
     operations: f64,
     work: impl FnMut() -> Result<T, TrainError>,
 ) -> Result<Measured, TrainError> {
-    let precision = args.compute.arithmetic().precision;
+    let precision = args.compute.precision.unwrap_or_default();
     let before = peak(precision)?;
     let (_, timing) = clocked(args, work)?;
     Ok(Measured {

@@ -1,0 +1,212 @@
+//! Sixteen floats in the vectors of an instruction set.
+#![expect(unsafe_code, reason = "vector instructions")]
+#![expect(
+    clippy::inline_always,
+    reason = "vectors stay in registers only where everything is compiled for the set at once"
+)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256, __m512, _mm256_add_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_sub_ps, _mm512_add_ps,
+    _mm512_mul_ps, _mm512_set1_ps, _mm512_sub_ps,
+};
+
+#[cfg(target_arch = "x86_64")]
+use std::mem::transmute;
+
+use crate::isa::Isa;
+
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen floats. Types for a set are used by [`on`] only, where the machine has it.
+pub(super) trait Lanes: Copy {
+    fn load(from: &[f32; LANES]) -> Self;
+    fn store(self, to: &mut [f32; LANES]);
+    fn plus(self, other: Self) -> Self;
+    fn minus(self, other: Self) -> Self;
+    fn times(self, factor: f32) -> Self;
+}
+
+/// What is done in lanes.
+pub(super) trait Work {
+    fn run<V: Lanes>(self);
+}
+
+/// Does `work` compiled for the set.
+///
+/// # Panics
+/// Where the machine lacks it.
+pub(super) fn on(isa: Isa, work: impl Work) {
+    assert!(
+        isa.is_available(),
+        "{isa:?} was checked where it was chosen"
+    );
+    match isa {
+        // SAFETY: the machine has it, as was just seen.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { on_avx512(work) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { on_avx2(work) },
+        #[cfg(not(target_arch = "x86_64"))]
+        Isa::Avx512 | Isa::Avx2 => unreachable!("not available, as checked above"),
+        Isa::Portable => work.run::<[f32; LANES]>(),
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn on_avx512(work: impl Work) {
+    work.run::<Zmm>();
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+fn on_avx2(work: impl Work) {
+    work.run::<Ymms>();
+}
+
+/// For AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Zmm(__m512);
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Zmm {
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: sixteen floats, whatever their bits; `on` has seen that the machine has AVX-512.
+        Self(unsafe { transmute::<[f32; LANES], __m512>(*from) })
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: as above.
+        *to = unsafe { transmute::<__m512, [f32; LANES]>(self.0) };
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_add_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_sub_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_mul_ps(self.0, _mm512_set1_ps(factor)) })
+    }
+}
+
+/// For AVX2.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+struct Ymms(__m256, __m256);
+
+#[cfg(target_arch = "x86_64")]
+impl Lanes for Ymms {
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: twice eight floats, whatever their bits; `on` has seen that the machine has AVX2.
+        let [low, high] = unsafe { transmute::<[f32; LANES], [__m256; 2]>(*from) };
+        Self(low, high)
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: as above.
+        *to = unsafe { transmute::<[__m256; 2], [f32; LANES]>([self.0, self.1]) };
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            Self(
+                _mm256_add_ps(self.0, other.0),
+                _mm256_add_ps(self.1, other.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            Self(
+                _mm256_sub_ps(self.0, other.0),
+                _mm256_sub_ps(self.1, other.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let factor = _mm256_set1_ps(factor);
+            Self(_mm256_mul_ps(self.0, factor), _mm256_mul_ps(self.1, factor))
+        }
+    }
+}
+
+/// For any machine.
+impl Lanes for [f32; LANES] {
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        *from
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        *to = self;
+    }
+
+    #[inline(always)]
+    fn plus(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] + other[lane])
+    }
+
+    #[inline(always)]
+    fn minus(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] - other[lane])
+    }
+
+    #[inline(always)]
+    fn times(self, factor: f32) -> Self {
+        self.map(|value| value * factor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Steps<'a>(&'a mut [f32; LANES]);
+
+    impl Work for Steps<'_> {
+        fn run<V: Lanes>(self) {
+            let x = V::load(self.0);
+            x.times(3.0).minus(x.plus(x.times(0.5))).store(self.0);
+        }
+    }
+
+    #[test]
+    fn each_set_does_the_same_in_every_lane() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            let mut values = std::array::from_fn(|lane| lane as f32 - 4.0);
+            on(isa, Steps(&mut values));
+            // 3 x - (x + x / 2)
+            assert_eq!(
+                values,
+                std::array::from_fn(|lane| 1.5 * (lane as f32 - 4.0))
+            );
+        }
+    }
+}
