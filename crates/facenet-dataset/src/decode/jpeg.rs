@@ -20,6 +20,7 @@ mod lenient;
 mod markers;
 mod planes;
 mod scan;
+mod skip;
 #[cfg(test)]
 mod tests;
 mod upsample;

@@ -31,6 +31,7 @@ fn find_ff(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Reads bits, most significant first; beyond the data there are zeros.
+#[derive(Clone, Copy)]
 pub(super) struct Bits<'a> {
     data: &'a [u8],
     /// Bytes that count as read ahead.
@@ -98,7 +99,8 @@ impl<'a> Bits<'a> {
         self.is_within() && 8 * self.data.len() - self.taken() < 8
     }
 
-    fn taken(&self) -> usize {
+    /// How many bits were taken.
+    pub(super) fn taken(&self) -> usize {
         8 * self.at - self.n as usize
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::bits::{Bits, extend};
+use super::skip::Skips;
 
 /// Codes up to this length are found by one look.
 const LOOK: u32 = 10;
@@ -38,6 +39,8 @@ pub(super) struct Huffman {
     /// By length less one: the first code, how many there are, and the first one's symbol.
     by_length: [(u32, u32, usize); 16],
     symbols: [u8; 256],
+    /// For blocks that are not needed: of the tables that most files have.
+    pub(super) skips: Option<Box<Skips>>,
 }
 
 impl Huffman {
@@ -50,6 +53,7 @@ impl Huffman {
             fast: [0; 1 << LOOK],
             by_length: [(0, 0, 0); 16],
             symbols: [0; 256],
+            skips: None,
         };
         table
             .symbols
@@ -161,8 +165,15 @@ pub(super) fn shared(counts: &[u8; 16], symbols: &[u8], class: Class) -> Option<
     Huffman::new(counts, symbols, class).map(Arc::new)
 }
 
-static USUAL_TABLES: LazyLock<[Option<Arc<Huffman>>; 4]> = LazyLock::new(|| {
-    USUAL.map(|usual| Huffman::new(&usual.counts, usual.symbols, usual.class).map(Arc::new))
+/// Two DC tables, then two AC tables.
+pub(super) static USUAL_TABLES: LazyLock<[Option<Arc<Huffman>>; 4]> = LazyLock::new(|| {
+    USUAL.map(|usual| {
+        let mut table = Huffman::new(&usual.counts, usual.symbols, usual.class)?;
+        if usual.class == Class::Ac {
+            table.skips = Some(Skips::new(&table));
+        }
+        Some(Arc::new(table))
+    })
 });
 
 struct Codes {

@@ -51,6 +51,12 @@ impl Plane {
         self.rows.contains(&row) && self.columns.contains(&column)
     }
 
+    /// Whether the samples of any of some blocks are kept.
+    pub(super) fn keeps_any(&self, rows: Range<usize>, columns: Range<usize>) -> bool {
+        let meet = |x: &Range<usize>, y: &Range<usize>| x.start < y.end && y.start < x.end;
+        meet(&self.rows, &rows) && meet(&self.columns, &columns)
+    }
+
     /// Puts the samples of a block that is kept.
     ///
     /// - `samples`: its row `y`

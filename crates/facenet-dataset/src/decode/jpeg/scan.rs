@@ -1,5 +1,7 @@
 //! Entropy-coded data to samples (T.81, annexes A.2 and F.2).
 
+use std::ops::Range;
+
 use pulp::bytemuck::cast;
 
 use super::bits::{Bits, unstuff};
@@ -7,6 +9,7 @@ use super::header::{Coded, Frame, Scan};
 use super::huffman::{Huffman, Next};
 use super::idct::{Transform, flat};
 use super::planes::Plane;
+use crate::wide::wide;
 
 /// Where coefficients in zigzag order are by vertical and horizontal frequency, `8 v + u`.
 const ZIGZAG: [u8; 64] = [
@@ -70,9 +73,22 @@ pub(super) fn decode(
         at = unstuff(bytes, at, &mut data)?;
         let mut bits = Bits::new(&data);
         let mut firsts = [0; 3];
-        for mcu in first..n_mcus.min(first + interval) {
-            let place = (mcu / layout.across, mcu % layout.across);
-            decode_mcu(&mut bits, &layout, place, &mut firsts, &mut sink)?;
+        let (mut mcu, end) = (first, n_mcus.min(first + interval));
+        while mcu < end {
+            let n = layout.n_skipped(mcu..end, sink.planes);
+            if n == 0 {
+                let place = (mcu / layout.across, mcu % layout.across);
+                decode_mcu(&mut bits, &layout, place, &mut firsts, &mut sink)?;
+                mcu += 1;
+            } else {
+                // A function of its own, again in vectors: the two loops need all registers.
+                let (data, components) = (bits, &layout.components);
+                bits = wide(
+                    #[inline(always)]
+                    || skip_mcus(data, components, n, &mut firsts),
+                )?;
+                mcu += n;
+            }
         }
         bits.is_spent().then_some(())?;
     }
@@ -122,6 +138,22 @@ impl<'a> Layout<'a> {
             across,
             down,
         }
+    }
+}
+
+impl Layout<'_> {
+    /// How many MCUs at the head of some have no block that the planes keep.
+    fn n_skipped(&self, mut mcus: Range<usize>, planes: &[Plane]) -> usize {
+        let n = mcus.len();
+        let first = mcus.find(|mcu| {
+            let (row, column) = (mcu / self.across, mcu % self.across);
+            self.components.iter().any(|part| {
+                let (h, v) = part.blocks;
+                let rows = row * v..(row + 1) * v;
+                planes[part.coded.index].keeps_any(rows, column * h..(column + 1) * h)
+            })
+        });
+        first.map_or(n, |_| n - mcus.len() - 1)
     }
 }
 
@@ -191,6 +223,25 @@ fn decode_mcu(
     bits.is_within().then_some(())
 }
 
+/// Passes over MCUs of which no block is kept.
+#[inline(always)]
+fn skip_mcus<'a>(
+    mut bits: Bits<'a>,
+    components: &[Part<'_>],
+    n: usize,
+    firsts: &mut [i16; 3],
+) -> Option<Bits<'a>> {
+    for _ in 0..n {
+        for (part, first) in components.iter().zip(&mut *firsts) {
+            for _ in 0..part.blocks.0 * part.blocks.1 {
+                skip_block(&mut bits, part.coded, first)?;
+            }
+        }
+        bits.is_within().then_some(())?;
+    }
+    Some(bits)
+}
+
 #[inline(always)]
 fn decode_block(
     bits: &mut Bits<'_>,
@@ -241,6 +292,40 @@ fn read_block(
     (k == 64).then_some(false)
 }
 
+/// Reads a block of which only the first coefficient counts, for the blocks after it.
+#[inline(always)]
+fn skip_block(bits: &mut Bits<'_>, coded: &Coded, first: &mut i16) -> Option<()> {
+    let Some(skips) = &coded.ac.skips else {
+        return read_block(bits, coded, first, |_, _| {}).map(drop);
+    };
+    bits.refill();
+    *first = first.wrapping_add(coded.dc.difference(bits)? as i16);
+    let mut k = 1;
+    while k < 64 {
+        bits.refill();
+        let mut look = skips.look(bits);
+        if look.is_within(64 - k) {
+            look.take(bits);
+            k += look.coefficients();
+            if look.is_end() {
+                return Some(());
+            }
+            // What is at hand is enough for four.
+            look = skips.look(bits);
+            if look.is_within(64 - k) {
+                look.take(bits);
+                k += look.coefficients();
+                if look.is_end() {
+                    return Some(());
+                }
+            }
+        } else if read_coefficient(bits, &coded.ac, &mut k, &mut |_, _| {})? {
+            return Some(());
+        }
+    }
+    (k == 64).then_some(())
+}
+
 /// Reads a coefficient after the first; returns whether the block ends instead.
 #[inline(always)]
 fn read_coefficient(
@@ -266,4 +351,36 @@ fn read_coefficient(
     note(*k + run, value);
     *k += run + 1;
     Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::huffman::USUAL_TABLES;
+    use super::*;
+
+    proptest! {
+        /// Bits of any kind: whole blocks, blocks that are too long, and no codes.
+        #[test]
+        fn what_is_skipped_is_what_would_be_read(
+            which in 0..2usize,
+            // Ones are long codes; a block's end is 1010 or 00.
+            data in prop::collection::vec(prop_oneof![any::<u8>(), Just(0xff), Just(0x55)], 0..120),
+        ) {
+            let table = |i: usize| USUAL_TABLES[i].clone().expect("a usual table");
+            let coded = Coded { index: 0, dc: table(which), ac: table(2 + which), quants: [1; 64] };
+            prop_assert!(coded.ac.skips.is_some());
+            let (mut read, mut skipped) = (Bits::new(&data), Bits::new(&data));
+            let (mut first, mut other) = (0, 0);
+            while read.is_within() {
+                let block = read_block(&mut read, &coded, &mut first, |_, _| {}).map(drop);
+                prop_assert_eq!(block, skip_block(&mut skipped, &coded, &mut other));
+                if block.is_none() {
+                    break;
+                }
+                prop_assert_eq!((read.taken(), first), (skipped.taken(), other));
+            }
+        }
+    }
 }
