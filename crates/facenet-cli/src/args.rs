@@ -12,7 +12,7 @@ use facenet_train::lfw::Metric;
 use facenet_train::miner::{NegativeChoice, Rule};
 use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
-use facenet_train::{Leftover, MiningMode};
+use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
@@ -191,7 +191,14 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Mining")]
     pub max_empty_rounds: Option<u32>,
 
-    /// Images of a training step, a multiple of 3
+    /// How a round's triplets become steps: one-pass, a step a round on all of them; reference,
+    /// many steps [reference; one-pass with --chunk-size]
+    #[arg(long, value_parser = named::<Strategy>, help_heading = "Training")]
+    pub strategy: Option<Strategy>,
+    /// With one-pass, most images that go through the network at once
+    #[arg(long, help_heading = "Training")]
+    pub chunk_size: Option<usize>,
+    /// With reference, images of a training step, a multiple of 3
     #[arg(long, help_heading = "Training")]
     pub batch_size: Option<usize>,
     /// Optimizer steps of an epoch, exactly

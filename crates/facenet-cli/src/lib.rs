@@ -9,6 +9,7 @@ mod failure;
 mod miner;
 mod progress;
 mod report;
+mod strategy;
 mod stream;
 mod train_config;
 mod values;

@@ -8,6 +8,7 @@ use facenet_train::dataset::Recipe;
 
 use crate::args::{RecipeArgs, TrainArgs};
 use crate::failure::Failure;
+use crate::strategy::strategy;
 use crate::values::expand;
 
 /// Sets each named field that was given.
@@ -32,6 +33,9 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         None => TrainConfig::demo(),
     };
     apply_explicit(args, &mut config);
+    if let Some(strategy) = strategy(args)? {
+        config.strategy = strategy;
+    }
     refuse_both_sources(args)?;
     apply_recipe(&args.recipe, &mut config)?;
     apply_scoring(args, &mut config);
@@ -62,7 +66,7 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
         image_size, random_crop, random_flip, random_rotate,
         model_def, embedding_size, keep_probability, bn_momentum, people_per_batch,
         images_per_person, rule, negative, only_violating, max_triplets, margin, mining_mode,
-        leftover, max_empty_rounds, batch_size, epoch_size, max_nrof_epochs, optimizer,
+        leftover, max_empty_rounds, chunk_size, batch_size, epoch_size, max_nrof_epochs, optimizer,
         adam_epsilon, learning_rate, learning_rate_decay_epochs, learning_rate_decay_factor,
         learning_rate_schedule_file, weight_decay, moving_average_decay, seed,
         allow_missing, device, gpu_memory_fraction, loader_threads, logs_base_dir,

@@ -170,6 +170,14 @@ impl Model {
         self.run(images, &pass, &mut |_, _| {})
     }
 
+    /// Embeds images in any mode, without a graph: [`Model::forward`] in less memory.
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn embed_as(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, ModelError> {
+        self.run(images, &self.pass(mode, false), &mut |_, _| {})
+    }
+
     /// Embeds images so that the result can be differentiated.
     ///
     /// In training, the statistics are those of the batch, and a pass that updates the running
@@ -258,6 +266,12 @@ impl Model {
     /// Sets that count, where a run goes on.
     pub fn set_updates(&self, updates: u64) {
         self.updates.store(updates, Ordering::Relaxed);
+    }
+
+    /// Bytes of activations that are kept for passes to come: those of the largest of the last
+    /// two, where no graph is held.
+    pub fn kept_bytes(&self) -> usize {
+        self.memory.kept_bytes()
     }
 
     fn run(

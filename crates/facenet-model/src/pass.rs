@@ -24,6 +24,9 @@ pub struct TrainPass {
     pub update_statistics: bool,
     /// Share of this batch in them, instead of the model's.
     pub momentum: Option<f64>,
+    /// Which row of a larger batch the first image is: a row's dropout mask is the same however
+    /// that batch is cut.
+    pub first_row: u64,
 }
 
 /// What a dropout mask is a function of.
@@ -70,15 +73,18 @@ impl Pass {
     }
 
     /// Keeps each element with `keep_probability` and scales what is kept by its inverse; row
-    /// `i` draws from stream `i` of the key.
+    /// `i` draws from stream `first_row + i` of the key.
     pub(crate) fn dropout(&self, xs: &Tensor) -> Result<Tensor> {
-        let key = self.train.as_ref().and_then(|train| train.dropout);
-        let Some(key) = key.filter(|_| self.keep_probability < 1.0) else {
+        let keyed = self
+            .train
+            .as_ref()
+            .and_then(|train| Some((train.dropout?, train.first_row)));
+        let Some((key, first)) = keyed.filter(|_| self.keep_probability < 1.0) else {
             return Ok(xs.clone());
         };
         let (n, c) = xs.dims2()?;
         let kept = (1.0 / self.keep_probability) as f32;
-        let mask: Vec<f32> = (0..n as u64)
+        let mask: Vec<f32> = (first..first + n as u64)
             .flat_map(|row| {
                 let mut rng = generator([key.seed, DROPOUT, key.epoch, key.step], row);
                 let keep = self.keep_probability;
@@ -101,8 +107,7 @@ mod tests {
         });
         let train = TrainPass {
             dropout,
-            update_statistics: false,
-            momentum: None,
+            ..TrainPass::default()
         };
         Pass {
             train: Some(train),
@@ -133,6 +138,17 @@ mod tests {
         assert_eq!(mask(3)?, mask(3)?);
         assert_ne!(mask(3)?, mask(4)?);
         assert_ne!(mask(3)?[0], mask(3)?[1]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_rows_mask_is_the_same_however_the_batch_is_cut() -> Result<()> {
+        let whole = Tensor::ones((4, 64), DType::F32, &Device::Cpu)?;
+        let mut later = pass(0.5, 3);
+        later.train.as_mut().expect("training").first_row = 3;
+        let masks = pass(0.5, 3).dropout(&whole)?.to_vec2::<f32>()?;
+        let cut = later.dropout(&whole.narrow(0, 3, 1)?)?.to_vec2::<f32>()?;
+        assert_eq!(cut[0], masks[3]);
         Ok(())
     }
 

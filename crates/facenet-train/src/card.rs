@@ -36,7 +36,9 @@ pub(crate) fn model_card(
         progress.step,
         side = config.image_size,
     );
-    for (name, value) in SHOWN.iter().filter_map(|name| find(progress, name)) {
+    let idle = config.strategy.idle_setting();
+    let shown = SHOWN.iter().filter(|name| **name != idle);
+    for (name, value) in shown.filter_map(|name| find(progress, name)) {
         let _ = writeln!(card, "| {name} | {value} |");
     }
     let _ = write!(
@@ -54,7 +56,7 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 17] = [
+const SHOWN: [&str; 19] = [
     "centre_crop",
     "resize",
     "standardisation",
@@ -64,6 +66,8 @@ const SHOWN: [&str; 17] = [
     "mining_mode",
     "people_per_batch",
     "images_per_person",
+    "strategy",
+    "chunk_size",
     "batch_size",
     "precision",
     "winograd",

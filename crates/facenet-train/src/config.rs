@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
+use crate::strategy::Strategy;
 
 /// What [`TrainConfig::arguments`] has for a setting without a value.
 pub const UNSET: &str = "none";
@@ -115,7 +116,13 @@ pub struct TrainConfig {
     /// Rounds in a row without a triplet that end the run.
     pub max_empty_rounds: u32,
 
-    /// Images of a training step: three times its triplets.
+    /// How a round's triplets become steps.
+    #[serde(default)]
+    pub strategy: Strategy,
+    /// With `one-pass`: most images that go through the network at once.
+    #[serde(default = "default_chunk_size")]
+    pub chunk_size: usize,
+    /// With `reference`: images of a training step, three times its triplets.
     pub batch_size: usize,
     /// Optimizer steps of an epoch, exactly.
     pub epoch_size: u64,
@@ -213,6 +220,8 @@ impl TrainConfig {
             mining_mode: MiningMode::Eval,
             leftover: Leftover::Drop,
             max_empty_rounds: 10,
+            strategy: Strategy::Reference,
+            chunk_size: default_chunk_size(),
             batch_size: 90,
             epoch_size: 1000,
             max_nrof_epochs: 500,
@@ -348,9 +357,14 @@ impl TrainConfig {
         }
     }
 
-    /// Images of a forward pass that is not differentiated: a batch, where that is not large.
+    /// Images of a forward pass that is not differentiated: those of one that is, where they are
+    /// not many.
     pub(crate) fn forward_batch(&self) -> usize {
-        self.batch_size.min(MAX_FORWARD)
+        let images = match self.strategy {
+            Strategy::OnePass => self.chunk_size,
+            Strategy::Reference => self.batch_size,
+        };
+        images.min(MAX_FORWARD)
     }
 
     /// The mining rule, on the device of the run.
@@ -374,6 +388,11 @@ impl TrainConfig {
             weight_decay: self.weight_decay,
         }
     }
+}
+
+/// The chunk of a run that names none, and of runs from before there were chunks.
+fn default_chunk_size() -> usize {
+    MAX_FORWARD
 }
 
 /// A value as a user would type it.

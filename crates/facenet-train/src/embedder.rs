@@ -39,7 +39,7 @@ pub(crate) fn embed_pictures(
         let images = to_tensor(&batch, model)?;
         let embeddings = match mode {
             Mode::Eval => model.embed_with(&images, &weights)?,
-            Mode::Train(_) => model.forward(&images, mode)?.detach(),
+            Mode::Train(_) => model.embed_as(&images, mode)?,
         };
         rows.values
             .extend(embeddings.flatten_all()?.to_vec1::<f32>()?);
@@ -67,7 +67,7 @@ pub(crate) fn reference_mining_mode(seed: u64, epoch: u64, round: u64, keep: f64
     Mode::Train(TrainPass {
         dropout,
         update_statistics: true,
-        momentum: None,
+        ..TrainPass::default()
     })
 }
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use facenet_lfw::Report;
-use facenet_miner::{Draw, Embeddings, Mined};
+use facenet_miner::{Draw, Embeddings, Mined, Statistics};
 use facenet_model::{Mode, Model};
 
 use crate::config::{Leftover, MiningMode};
@@ -21,6 +21,7 @@ use crate::schedule::RateAt;
 use crate::scoring::ScoringSet;
 use crate::statistics::settle_statistics;
 use crate::step::{Stepped, train_step};
+use crate::strategy::Strategy;
 
 /// A run between two steps: what is in memory, opened and checked.
 pub(crate) struct Engine {
@@ -65,9 +66,15 @@ impl Engine {
                 observer.event(&Event::Note("the schedule file ends the run here"));
                 return Ok(true);
             };
-            if self.progress.pending.is_empty() {
-                self.mine_round(observer)?;
-            } else if self.step(rate, observer)? {
+            let has_stepped = match self.progress.config.strategy {
+                Strategy::OnePass => self.one_pass(rate, observer)?,
+                Strategy::Reference if self.progress.pending.is_empty() => {
+                    self.mine_round(observer)?;
+                    false
+                }
+                Strategy::Reference => self.step(rate, observer)?,
+            };
+            if has_stepped {
                 self.after_step(observer)?;
             }
         }
@@ -77,31 +84,47 @@ impl Engine {
     /// Samples, embeds and mines one round; its triplets become the pending ones.
     fn mine_round(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let began = Instant::now();
-        let (epoch, round) = (self.progress.epoch(), self.progress.round);
         let rows = self.embed_round(observer)?;
-        self.plan
-            .feed
-            .news()
-            .iter()
-            .for_each(|news| observer.event(&Event::Warning(news)));
+        self.tell_unreadable(observer);
         let mined = self.mine(&rows)?;
-        self.progress.round += 1;
         let triplets = mined.triplets.iter();
         self.progress.pending = triplets
             .map(|t| [t.anchor, t.positive, t.negative].map(|row| rows.ids[row as usize]))
             .collect();
+        self.end_round(rows.ids.len(), &mined.statistics, began, observer)
+    }
+
+    /// Tells images that turned out to be unreadable.
+    pub(crate) fn tell_unreadable(&self, observer: &mut dyn Observer) {
+        for news in self.plan.feed.news() {
+            observer.event(&Event::Warning(&news));
+        }
+    }
+
+    /// Counts, logs and tells a round that has been mined.
+    ///
+    /// # Errors
+    /// [`TrainError::Starved`] after too many rounds in a row without a triplet.
+    pub(crate) fn end_round(
+        &mut self,
+        images: usize,
+        statistics: &Statistics,
+        began: Instant,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let (epoch, round) = (self.progress.epoch(), self.progress.round);
         let seconds = began.elapsed().as_secs_f64();
-        self.record
-            .mined(self.progress.step, &mined.statistics, seconds)?;
+        self.progress.round += 1;
+        self.record.mined(self.progress.step, statistics, seconds)?;
         observer.event(&Event::Mined {
             epoch,
             round,
-            images: rows.ids.len(),
-            triplets: self.progress.pending.len(),
-            statistics: &mined.statistics,
+            images,
+            triplets: statistics.triplets as usize,
+            statistics,
             seconds,
         });
-        self.count_empty_rounds()
+        self.count_empty_rounds(statistics.triplets == 0)
     }
 
     /// Embeds the round's images, with running statistics that fit the weights.
@@ -142,26 +165,35 @@ impl Engine {
     /// Mines triplets among the rows, in the seeded order that training takes them in.
     fn mine(&self, rows: &Rows) -> Result<Mined, TrainError> {
         let labels: Vec<_> = rows.ids.iter().map(|id| id.identity).collect();
-        let draw = Draw {
-            seed: self.progress.config.seed,
-            epoch: self.progress.epoch(),
-            step: self.progress.round,
-        };
+        let draw = self.draw();
         let embeddings = Embeddings::new(&rows.values, rows.dim)?;
         let mut mined = self.plan.miner.mine(embeddings, &labels, draw)?;
-        if mined.statistics.masked_rows > 0 {
-            return Err(TrainError::diverged(
-                self.progress.step,
-                format!("{} embeddings are not finite", mined.statistics.masked_rows),
-            ));
-        }
+        self.check_rows(&mined.statistics)?;
         mined.shuffle(draw);
         Ok(mined)
     }
 
+    /// Names the random draws of the round's mining.
+    pub(crate) fn draw(&self) -> Draw {
+        Draw {
+            seed: self.progress.config.seed,
+            epoch: self.progress.epoch(),
+            step: self.progress.round,
+        }
+    }
+
+    /// Refuses a round with embeddings that are no numbers, which the miner leaves out.
+    pub(crate) fn check_rows(&self, statistics: &Statistics) -> Result<(), TrainError> {
+        if statistics.masked_rows == 0 {
+            return Ok(());
+        }
+        let what = format!("{} embeddings are not finite", statistics.masked_rows);
+        Err(TrainError::diverged(self.progress.step, what))
+    }
+
     /// Ends the run after too many rounds in a row without a triplet.
-    fn count_empty_rounds(&mut self) -> Result<(), TrainError> {
-        if !self.progress.pending.is_empty() {
+    fn count_empty_rounds(&mut self, is_empty: bool) -> Result<(), TrainError> {
+        if !is_empty {
             self.progress.empty_rounds = 0;
             return Ok(());
         }
@@ -180,7 +212,6 @@ impl Engine {
     /// One optimizer step on the next triplets; false where not one of them could be read.
     fn step(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<bool, TrainError> {
         let began = Instant::now();
-        let (epoch, step_in_epoch) = (self.progress.epoch(), self.progress.step_in_epoch());
         let triplets = self.progress.take_batch();
         let made = train_step(
             &self.model,
@@ -191,6 +222,19 @@ impl Engine {
             rate,
         )?;
         let Some(made) = made else { return Ok(false) };
+        self.end_step(&made, rate, began, observer)?;
+        Ok(true)
+    }
+
+    /// Counts, averages, logs and tells a step that has been made.
+    pub(crate) fn end_step(
+        &mut self,
+        made: &Stepped,
+        rate: f64,
+        began: Instant,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        let (epoch, step_in_epoch) = (self.progress.epoch(), self.progress.step_in_epoch());
         self.progress.step += 1;
         self.progress.images += made.images as u64;
         self.ema
@@ -198,18 +242,6 @@ impl Engine {
         self.last_loss = Some(made.loss);
         self.has_trained = true;
         self.progress.note_loss(made.loss);
-        self.tell_step(&made, (epoch, step_in_epoch), rate, began, observer)?;
-        Ok(true)
-    }
-
-    fn tell_step(
-        &mut self,
-        made: &Stepped,
-        (epoch, step_in_epoch): (u64, u64),
-        rate: f64,
-        began: Instant,
-        observer: &mut dyn Observer,
-    ) -> Result<(), TrainError> {
         self.record.stepped(self.progress.step, made, rate)?;
         observer.event(&Event::Stepped {
             epoch,

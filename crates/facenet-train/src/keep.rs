@@ -213,6 +213,7 @@ impl Engine {
                 "steps": progress.step,
                 "images": progress.images,
                 "data": progress.data_fingerprint,
+                "strategy": progress.config.strategy,
                 "rule": progress.config.rule,
                 "margin": shortest(progress.config.margin),
                 "precision": precision_name(progress.config.precision),

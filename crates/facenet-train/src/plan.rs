@@ -10,6 +10,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::feed::Feed;
 use crate::schedule::{ExponentialDecay, Schedule};
+use crate::strategy::Strategy;
 
 /// How a run samples, loads, mines and sets its learning rate.
 pub(crate) struct Plan {
@@ -58,9 +59,10 @@ impl Plan {
 }
 
 /// Refuses `batch-all` where the first round has more triplets than may be collected: unless only
-/// violating ones count, sizes alone say how many.
+/// violating ones count, sizes alone say how many. A strategy that visits them collects none.
 fn check_triplets(config: &TrainConfig, sampler: &Sampler) -> Result<(), TrainError> {
-    if config.rule != Rule::BatchAll || config.only_violating {
+    let collects = config.strategy == Strategy::Reference;
+    if !collects || config.rule != Rule::BatchAll || config.only_violating {
         return Ok(());
     }
     let count = n_triplets(&sampler.round(0).counts);

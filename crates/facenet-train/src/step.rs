@@ -9,6 +9,7 @@ use facenet_model::{
     DropoutKey, Mode, Model, Parameter, ParameterGradients, TrainPass, triplet_loss,
 };
 
+use crate::config::TrainConfig;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
@@ -51,7 +52,7 @@ pub(crate) fn train_step(
         return Ok(None);
     };
     let manner = Manner {
-        mode: training_mode(progress),
+        mode: training_mode(&progress.config, progress.epoch(), progress.step),
         margin: progress.config.margin,
         step: progress.step,
         rate,
@@ -84,18 +85,38 @@ pub(crate) fn step_on(
     let embeddings = model.forward_with(images, &manner.mode, &apart)?;
     let of_triplets = embeddings.index_select(rows, 0)?;
     let triplet = triplet_loss(&of_triplets, f64::from(manner.margin))?;
-    let parameters = model.parameters();
     let mut gradients = triplet.loss.backward()?;
     apart.move_into(&mut gradients)?;
-    let updates = updates(&parameters, &gradients);
-    let regularisation = optimizer.regularisation(&updates)?;
-    let made = Stepped {
-        loss: scalar(&triplet.loss)? + regularisation,
+    let seen = Stepped {
+        loss: scalar(&triplet.loss)?,
         images: images.dim(0)?,
         active_share: active_share(&triplet.d_ap, &triplet.d_an, manner.margin)?,
         d_ap: scalar(&triplet.d_ap.mean_all()?)?,
         d_an: scalar(&triplet.d_an.mean_all()?)?,
+        gradient_norm: 0.0,
+    };
+    update(model, optimizer, &gradients, seen, manner)
+}
+
+/// Checks and makes the update of a step whose gradients are there.
+///
+/// - `seen`: the step, its loss without regularisation, its gradient not yet measured
+///
+/// # Errors
+/// As [`train_step`].
+pub(crate) fn update(
+    model: &Model,
+    optimizer: &mut Optimizer,
+    gradients: &GradStore,
+    seen: Stepped,
+    manner: &Manner,
+) -> Result<Stepped, TrainError> {
+    let parameters = model.parameters();
+    let updates = updates(&parameters, gradients);
+    let made = Stepped {
+        loss: seen.loss + optimizer.regularisation(&updates)?,
         gradient_norm: gradient_norm(&updates)?,
+        ..seen
     };
     check_finite(&made, manner.step)?;
     optimizer.step(&updates, manner.rate)?;
@@ -159,17 +180,19 @@ fn rows_of(triplets: &[ImageTriplet], read: &[ImageId]) -> Vec<u32> {
     whole.flatten().collect()
 }
 
-fn training_mode(progress: &Progress) -> Mode {
-    let config = &progress.config;
-    let dropout = (config.keep_probability < 1.0).then(|| DropoutKey {
+/// Batch statistics, which move the running ones, and dropout.
+///
+/// - `step`: step or round that the draws belong to
+pub(crate) fn training_mode(config: &TrainConfig, epoch: u64, step: u64) -> Mode {
+    let dropout = (config.keep_probability < 1.0).then_some(DropoutKey {
         seed: config.seed,
-        epoch: progress.epoch(),
-        step: progress.step,
+        epoch,
+        step,
     });
     Mode::Train(TrainPass {
         dropout,
         update_statistics: true,
-        momentum: None,
+        ..TrainPass::default()
     })
 }
 

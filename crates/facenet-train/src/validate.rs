@@ -7,6 +7,9 @@ use crate::source::FIRST_TEST_IDENTITY;
 
 /// Most images of a step or a round: their embeddings alone would fill a large machine.
 const MAX_COUNT: u64 = 1 << 24;
+/// Fewest images of a chunk: in even parts of three or fewer each has two, which batch statistics
+/// need.
+const MIN_CHUNK: usize = 3;
 /// Most unseen synthetic identities: the names of their pictures are held in memory.
 const MAX_TESTED: u64 = 1 << 14;
 /// Most pictures of a synthetic identity.
@@ -44,6 +47,11 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
                 (batch / 3 * 3).max(3),
                 (batch / 3 * 3).saturating_add(3)
             ),
+        ),
+        (
+            "--chunk-size",
+            config.chunk_size >= MIN_CHUNK,
+            least(config.chunk_size, MIN_CHUNK),
         ),
         (
             "--people-per-batch",
@@ -125,6 +133,7 @@ fn bounds(config: &TrainConfig) -> Vec<Check> {
     let tested = u64::from(config.synthetic_test_identities);
     let images = u64::from(config.synthetic_images);
     vec![
+        most("--chunk-size", config.chunk_size as u64, MAX_COUNT),
         most("--batch-size", config.batch_size as u64, MAX_COUNT),
         most(
             "--people-per-batch",
@@ -283,6 +292,15 @@ mod tests {
         );
         check_refused(|c| c.batch_size = 91, "give 90 or 93");
         check_refused(|c| c.batch_size = 0, "give 3 or 3");
+    }
+
+    #[test]
+    fn a_chunk_has_batch_statistics() {
+        check_refused(
+            |c| c.chunk_size = 2,
+            "--chunk-size: found 2, expected at least 3",
+        );
+        check_refused(|c| c.chunk_size = usize::MAX, "--chunk-size");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::args::TrainArgs;
 use crate::failure::Failure;
 use crate::progress::Console;
 use crate::report::Output;
+use crate::strategy;
 use crate::train_config::{explicit_flags, train_config};
 
 pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> Result<(), Failure> {
@@ -34,6 +35,9 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
     } else {
         let config = fresh_config(args)?;
         announce(args, &config, arguments, output);
+        if let Some(text) = strategy::remark(args) {
+            output.remark(&text);
+        }
         train(
             &TrainRequest {
                 config,
@@ -162,7 +166,11 @@ fn announce(args: &TrainArgs, config: &TrainConfig, arguments: &[OsString], outp
 /// The configuration as flags, to be pasted into a shell, and what it leaves unset.
 fn spelled(config: &TrainConfig) -> String {
     let (mut flags, mut unset) = (vec![String::new()], Vec::new());
+    let idle = config.strategy.idle_setting();
     for (name, value) in config.arguments() {
+        if name == idle {
+            continue;
+        }
         let name = name.replace('_', "-");
         match value.as_str() {
             UNSET => unset.push(name),
@@ -219,6 +227,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
+    use facenet_train::Strategy;
 
     #[test]
     fn a_resumed_run_is_given_all_that_may_change() {
@@ -281,6 +290,11 @@ mod tests {
             learning_rate: -1.0,
             checkpoint_every: Some(5),
             random_flip: false,
+            ..TrainConfig::demo()
+        });
+        check_comes_back(&TrainConfig {
+            strategy: Strategy::OnePass,
+            chunk_size: 30,
             ..TrainConfig::demo()
         });
     }

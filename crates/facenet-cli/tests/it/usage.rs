@@ -219,3 +219,54 @@ fn a_command_line_of_the_reference_pastes() {
         );
     }
 }
+
+#[test]
+fn a_flag_of_the_other_strategy_is_refused_with_what_to_do() {
+    let scratch = Scratch::with_faces();
+    let batch = "--batch-size: belongs to --strategy reference, found beside";
+    let chunk = "--chunk-size: belongs to --strategy one-pass, found beside";
+    let cases = [
+        (
+            "--strategy one-pass --batch-size 6",
+            batch,
+            "--strategy one-pass",
+        ),
+        (
+            "--strategy reference --chunk-size 6",
+            chunk,
+            "--strategy reference",
+        ),
+        ("--batch-size 6 --chunk-size 6", chunk, "--batch-size"),
+    ];
+    for (flags, found, beside) in cases {
+        let line = format!("train --data-dir faces {flags}");
+        let run = scratch.run(&line);
+        assert_eq!(run.code, USAGE, "{run:#?}");
+        let expected = format!("{found} {beside}; drop one of the two");
+        assert_eq!(run.error(), expected);
+    }
+    let run = scratch.run("train --data-dir faces --strategy fast");
+    assert_eq!(run.code, USAGE, "{run:#?}");
+    assert!(run.stderr.contains("one-pass"), "{run:#?}");
+}
+
+#[test]
+fn a_strategy_that_a_flag_selects_is_told_and_trains() {
+    let scratch = Scratch::with_faces();
+    let line = "train --data-dir faces --model-def mobilefacenet --image-size 32 \
+        --embedding-size 16 --people-per-batch 4 --images-per-person 3 --epoch-size 2 \
+        --max-nrof-epochs 1 --models-base-dir models --logs-base-dir logs";
+    for (flags, strategy) in [
+        ("--chunk-size 6", "one-pass"),
+        ("--batch-size 6", "reference"),
+    ] {
+        let run = scratch.run(&format!("{line} {flags} --json")).done();
+        let flag = flags.split(' ').next().expect("a flag");
+        let said = format!("{flag} selects --strategy {strategy}");
+        assert!(run.stderr.lines().any(|line| line == said), "{run:#?}");
+        let logs = run.json()["log_dir"].as_str().expect("a folder").to_owned();
+        let arguments = scratch.read(&format!("{logs}/arguments.txt"));
+        let kept = format!("strategy: {strategy}");
+        assert!(arguments.lines().any(|line| line == kept), "{arguments}");
+    }
+}

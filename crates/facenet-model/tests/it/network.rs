@@ -201,6 +201,29 @@ fn dropout_is_of_its_key_and_of_training_only() {
 }
 
 #[test]
+fn a_training_pass_without_a_graph_gives_the_same_bits() {
+    let mode = Mode::Train(TrainPass::default());
+    let networks = [
+        (Architecture::MobileFaceNet, 16),
+        (Architecture::InceptionResnetV1, 80),
+    ];
+    for (architecture, side) in networks {
+        let config = ModelConfig::new(architecture, side, 8);
+        let model = Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have");
+        let images = pictures(3, 1).upsample_nearest2d(side, side);
+        let images = images.expect("larger");
+        let tracked = model.forward(&images, &mode).expect("fits");
+        let plain = model.embed_as(&images, &mode).expect("fits");
+        assert!(tracked.track_op() && !plain.track_op());
+        let bits = |rows: &Tensor| -> Vec<u64> {
+            let values = values(rows);
+            values.into_iter().map(f64::to_bits).collect()
+        };
+        assert_eq!(bits(&plain), bits(&tracked), "{architecture}");
+    }
+}
+
+#[test]
 fn every_parameter_has_a_gradient_and_embed_has_no_graph() {
     let model = small(1);
     let images = pictures(6, 2);

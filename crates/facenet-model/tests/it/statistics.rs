@@ -52,9 +52,9 @@ fn the_new_batch_has_the_share_of_the_momentum() {
     for momentum in [None, Some(0.25), Some(1.0)] {
         let (model, images) = (small(1), pictures(2, 1));
         let mode = TrainPass {
-            dropout: None,
             update_statistics: true,
             momentum,
+            ..TrainPass::default()
         };
         model.forward(&images, &Mode::Train(mode)).expect("fits");
         let (means, variances) = by_definition(&model, &images);

@@ -35,9 +35,8 @@ const ZERO_F64: f64 = 1e-13;
 /// A training pass without dropout.
 pub(crate) fn training(update_statistics: bool) -> Mode {
     Mode::Train(TrainPass {
-        dropout: None,
         update_statistics,
-        momentum: None,
+        ..TrainPass::default()
     })
 }
 

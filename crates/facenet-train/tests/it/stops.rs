@@ -8,6 +8,7 @@ use facenet_train::miner::Rule;
 use facenet_train::model::{load_config, load_model, load_tensors, save_model};
 use facenet_train::{ExitClass, OptimizerKind, TrainConfig, TrainError, checkpoints};
 
+use crate::one_pass::one_pass;
 use crate::runs::{Scratch, check_error, listen, names, run};
 
 /// Rule semi-hard with a margin below the resolution of distances admits nothing.
@@ -133,18 +134,33 @@ fn weights_that_are_no_numbers_are_found_before_a_step() {
     });
     let spoilt = scratch.path("spoilt");
     spoil(&good.model_dir, &spoilt);
+    for config in [scratch.config(), one_pass(scratch.config())] {
+        let (outcome, told) = listen(TrainConfig {
+            pretrained_model: Some(spoilt.clone()),
+            models_base_dir: scratch.path("others"),
+            ..config
+        });
+        let error = outcome.expect_err("NaN trains nothing");
+        assert_eq!(told.steps.len(), 0);
+        check_error(
+            &error,
+            ExitClass::Diverged,
+            "step 0: 12 embeddings are not finite",
+        );
+    }
+}
+
+#[test]
+fn an_absurd_learning_rate_ends_a_run_of_rounds_within_one_step() {
+    let scratch = Scratch::new();
     let (outcome, told) = listen(TrainConfig {
-        pretrained_model: Some(spoilt),
-        models_base_dir: scratch.path("others"),
-        ..scratch.config()
+        optimizer: OptimizerKind::Mom,
+        learning_rate: 1e38,
+        ..one_pass(scratch.config())
     });
-    let error = outcome.expect_err("NaN trains nothing");
-    assert_eq!(told.steps.len(), 0);
-    check_error(
-        &error,
-        ExitClass::Diverged,
-        "step 0: 12 embeddings are not finite",
-    );
+    let error = outcome.expect_err("no number survives this");
+    check_error(&error, ExitClass::Diverged, "step 1: ");
+    assert_eq!(told.steps.len(), 1);
 }
 
 /// Copies a model with NaN for its first weights.

@@ -1,0 +1,114 @@
+//! The strategy `one-pass`: a round is mined whole and is one step on all its triplets.
+
+use std::time::Instant;
+
+use facenet_miner::{Embeddings, Statistics};
+use facenet_model::Mode;
+
+use crate::chunks::dealt;
+use crate::engine::Engine;
+use crate::error::TrainError;
+use crate::feed::{Pass, Purpose};
+use crate::observer::{Event, Observer, Stage};
+use crate::round::{Embedded, Round};
+use crate::step::{Manner, Stepped, training_mode, update};
+use crate::triplet_sum::{TripletMean, TripletSum};
+
+impl Engine {
+    /// One round, and the step that it makes; false where it gave no triplet.
+    ///
+    /// What is drawn belongs to the round's number: a round without triplets makes no step.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) fn one_pass(
+        &mut self,
+        rate: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<bool, TrainError> {
+        let mut began = Instant::now();
+        let config = &self.progress.config;
+        let mode = training_mode(config, self.progress.epoch(), self.progress.round);
+        let round = self.load_round()?;
+        self.tell_unreadable(observer);
+        // A single image has no batch statistics, and no triplet.
+        if round.ids.len() < 2 {
+            self.end_round(round.ids.len(), &Statistics::default(), began, observer)?;
+            return Ok(false);
+        }
+        let embedded = self.embed_chunks(&round, mode.clone(), observer)?;
+        let (statistics, mean) = self.mine_whole(&round, &embedded)?;
+        self.end_round(round.ids.len(), &statistics, began, observer)?;
+        let Some(mean) = mean else { return Ok(false) };
+        began = Instant::now();
+        let gradients = embedded.back(&self.model, &round, &mean.gradient)?;
+        let manner = Manner {
+            mode,
+            margin: self.progress.config.margin,
+            step: self.progress.step,
+            rate,
+        };
+        let seen = seen(&mean, round.ids.len());
+        let made = update(&self.model, &mut self.optimizer, &gradients, seen, &manner)?;
+        self.end_step(&made, rate, began, observer)?;
+        Ok(true)
+    }
+
+    fn load_round(&self) -> Result<Round, TrainError> {
+        let config = &self.progress.config;
+        let ids = self.plan.round_images(self.progress.round);
+        let ids = dealt(&ids, config.chunk_size);
+        let pass = Pass {
+            purpose: Purpose::Train,
+            epoch: self.progress.epoch(),
+            step: self.progress.round,
+            ids: &ids,
+            batch: config.forward_batch(),
+        };
+        Round::load(&self.plan.feed, &pass)
+    }
+
+    fn embed_chunks(
+        &self,
+        round: &Round,
+        mode: Mode,
+        observer: &mut dyn Observer,
+    ) -> Result<Embedded, TrainError> {
+        let chunk_size = self.progress.config.chunk_size;
+        let total = round.ids.len();
+        Embedded::new(&self.model, round, chunk_size, mode, &mut |done| {
+            let stage = Stage::Mine;
+            observer.event(&Event::Progress { stage, done, total });
+        })
+    }
+
+    /// Mines the whole round; the mean over its triplets, where there are any.
+    fn mine_whole(
+        &self,
+        round: &Round,
+        embedded: &Embedded,
+    ) -> Result<(Statistics, Option<TripletMean>), TrainError> {
+        let labels: Vec<_> = round.ids.iter().map(|id| id.identity).collect();
+        let rows = Embeddings::new(&embedded.values, embedded.dim)?;
+        let margin = f64::from(self.progress.config.margin);
+        let mut sum = TripletSum::new(&embedded.values, embedded.dim, margin);
+        let miner = &self.plan.miner;
+        let statistics = miner.visit(rows, &labels, self.draw(), &mut |triplet| {
+            sum.add(triplet);
+        })?;
+        self.check_rows(&statistics)?;
+        Ok((statistics, sum.mean()))
+    }
+}
+
+/// The step on a round, before its gradient is measured.
+fn seen(mean: &TripletMean, images: usize) -> Stepped {
+    Stepped {
+        loss: mean.loss,
+        images,
+        active_share: mean.active_share,
+        d_ap: mean.d_ap,
+        d_an: mean.d_an,
+        gradient_norm: 0.0,
+    }
+}
