@@ -37,12 +37,10 @@ fn max_row<T: Number>(shape: &ConvShape, x: &[T], row: usize, y: &mut [T]) {
         for number in 1..shape.taps() {
             let x = &x[tap(shape, (row, column), number)..][..c];
             for (y, &x) in y.iter_mut().zip(x) {
-                let most = y.widened();
-                *y = if most.is_nan() || x.widened() <= most {
-                    *y
-                } else {
-                    x
-                };
+                // Widened for both branches, so that the compiler works on vectors; exact.
+                let (most, x) = (y.widened(), x.widened());
+                let stays = most.is_nan() | (x <= most);
+                *y = T::of(if stays { most } else { x });
             }
         }
     }
