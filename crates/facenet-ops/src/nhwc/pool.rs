@@ -6,9 +6,6 @@ use crate::nhwc::plan::ConvShape;
 use crate::number::Number;
 use crate::own::element::wide;
 
-/// Channels that are looked at together.
-const LANES: usize = 32;
-
 /// Writes the maximum of each window of a shape without padding, channel by channel; a NaN is the
 /// maximum.
 pub(crate) fn max_pool<T: Number>(shape: &ConvShape, x: &[T], y: &mut [T]) {
@@ -46,57 +43,77 @@ fn max_row<T: Number>(shape: &ConvShape, x: &[T], row: usize, y: &mut [T]) {
     }
 }
 
-/// Writes the input's gradient: the output's goes to the first of equal maxima, and each sum of
-/// two is rounded.
-pub(crate) fn max_pool_gradient<T: Number>(
-    shape: &ConvShape,
-    x: &[T],
-    y: &[T],
-    grad: &[T],
-    dx: &mut [T],
-) {
-    let (image, out) = (shape.image().max(1), shape.out_image().max(1));
-    let outputs = y.par_chunks_exact(out).zip(grad.par_chunks_exact(out));
-    let images = dx
-        .par_chunks_exact_mut(image)
-        .zip(x.par_chunks_exact(image));
-    images.zip(outputs).for_each(|((dx, x), (y, grad))| {
-        dx.fill(T::default());
-        let c = shape.c_in;
-        for (number, (y, grad)) in y.chunks_exact(c).zip(grad.chunks_exact(c)).enumerate() {
+/// Writes the first tap of each window that holds its maximum, as [`max_pool`] gave it in `y`: all
+/// that [`max_pool_gradient`] needs of them.
+pub(crate) fn winners<T: Number>(shape: &ConvShape, x: &[T], y: &[T], winners: &mut [u32]) {
+    let (image, out, c) = (shape.image().max(1), shape.out_image().max(1), shape.c_in);
+    let outputs = y
+        .par_chunks_exact(out)
+        .zip(winners.par_chunks_exact_mut(out));
+    let images = x.par_chunks_exact(image).zip(outputs);
+    images.for_each(|(x, (y, winners))| {
+        let pixels = y.chunks_exact(c).zip(winners.chunks_exact_mut(c));
+        for (number, (y, winners)) in pixels.enumerate() {
             let pixel = (number / shape.out.1, number % shape.out.1);
-            let stretches = y.chunks(LANES).zip(grad.chunks(LANES)).enumerate();
-            for (stretch, (y, grad)) in stretches {
-                wide(|| give_to_first(shape, pixel, stretch * LANES, x, (y, grad), dx));
-            }
+            wide(|| first_taps(shape, pixel, x, y, winners));
         }
     });
 }
 
-/// Adds the gradient of some channels of one output pixel, from `first` on, to the first tap that
-/// holds the maximum.
 #[inline]
-fn give_to_first<T: Number>(
+fn first_taps<T: Number>(
     shape: &ConvShape,
     pixel: (usize, usize),
-    first: usize,
     x: &[T],
-    (y, grad): (&[T], &[T]),
-    dx: &mut [T],
+    y: &[T],
+    winners: &mut [u32],
 ) {
-    let (n, mut winners) = (y.len(), [0_u32; LANES]);
-    let winners = &mut winners[..n];
+    winners.fill(0);
     for number in (0..shape.taps()).rev() {
-        let x = &x[tap(shape, pixel, number) + first..][..n];
+        let x = &x[tap(shape, pixel, number)..][..y.len()];
         for ((winner, &x), &y) in winners.iter_mut().zip(x).zip(y) {
             let (x, y) = (x.widened(), y.widened());
             let is_it = (x == y) | (x.is_nan() & y.is_nan());
             *winner = if is_it { number as u32 } else { *winner };
         }
     }
+}
+
+/// Writes the input's gradient: the output's goes to the winners, and each sum of two is rounded.
+pub(crate) fn max_pool_gradient<T: Number>(
+    shape: &ConvShape,
+    winners: &[u32],
+    grad: &[T],
+    dx: &mut [T],
+) {
+    let (image, out, c) = (shape.image().max(1), shape.out_image().max(1), shape.c_in);
+    let outputs = winners
+        .par_chunks_exact(out)
+        .zip(grad.par_chunks_exact(out));
+    dx.par_chunks_exact_mut(image)
+        .zip(outputs)
+        .for_each(|(dx, (winners, grad))| {
+            dx.fill(T::default());
+            let pixels = winners.chunks_exact(c).zip(grad.chunks_exact(c));
+            for (number, (winners, grad)) in pixels.enumerate() {
+                let pixel = (number / shape.out.1, number % shape.out.1);
+                wide(|| give(shape, pixel, winners, grad, dx));
+            }
+        });
+}
+
+/// Adds the gradient of one output pixel to the taps that won.
+#[inline]
+fn give<T: Number>(
+    shape: &ConvShape,
+    pixel: (usize, usize),
+    winners: &[u32],
+    grad: &[T],
+    dx: &mut [T],
+) {
     for number in 0..shape.taps() {
-        let dx = &mut dx[tap(shape, pixel, number) + first..][..n];
-        for ((dx, &winner), &grad) in dx.iter_mut().zip(&*winners).zip(grad) {
+        let dx = &mut dx[tap(shape, pixel, number)..][..grad.len()];
+        for ((dx, &winner), &grad) in dx.iter_mut().zip(winners).zip(grad) {
             let given = if winner == number as u32 {
                 grad
             } else {
@@ -157,10 +174,12 @@ mod tests {
         let x: Vec<f32> = [0, 1, 5, 1, 0, 2, 2, 5, 0, 0, 3, 1, 0, 0, 4]
             .map(|v| v as f32)
             .into();
-        let (mut y, mut dx) = ([f32::NAN; 2], [f32::NAN; 15]);
+        let (mut y, mut taps, mut dx) = ([f32::NAN; 2], [9; 2], [f32::NAN; 15]);
         max_pool(&shape(1), &x, &mut y);
         assert_eq!(y, [5.0, 5.0]);
-        max_pool_gradient(&shape(1), &x, &y, &[1.0, 2.0], &mut dx);
+        winners(&shape(1), &x, &y, &mut taps);
+        assert_eq!(taps, [2, 0]);
+        max_pool_gradient(&shape(1), &taps, &[1.0, 2.0], &mut dx);
         let mut expected = [0.0; 15];
         expected[2] = 3.0;
         assert_eq!(dx, expected);
@@ -170,10 +189,11 @@ mod tests {
     fn a_nan_is_the_maximum_and_has_the_gradient() {
         let mut x = vec![1.0; 15];
         x[6] = f32::NAN;
-        let (mut y, mut dx) = ([0.0; 2], [f32::NAN; 15]);
+        let (mut y, mut taps, mut dx) = ([0.0; 2], [9; 2], [f32::NAN; 15]);
         max_pool(&shape(1), &x, &mut y);
         assert!(y[0].is_nan() && y[1] == 1.0);
-        max_pool_gradient(&shape(1), &x, &y, &[1.0, 0.0], &mut dx);
+        winners(&shape(1), &x, &y, &mut taps);
+        max_pool_gradient(&shape(1), &taps, &[1.0, 0.0], &mut dx);
         assert_eq!((dx[0], dx[6]), (0.0, 1.0));
     }
 

@@ -436,11 +436,14 @@ impl<T: Format> Tape<T> {
         let dims = [n, shape.out.0, shape.out.1, c];
         let y = self.activation(dims, |y| pool::max_pool(&shape, &x.values, y));
         if self.is_recording {
-            let (x, values) = (x.clone(), y.values.clone());
+            // Kept in place of the input, which is several times as large.
+            let mut winners = self.memory.take::<u32>(y.values.len());
+            pool::winners(&shape, &x.values, &y.values, &mut winners);
+            let (place, len) = (x.place, x.values.len());
             self.record(&y, move |backward, grad| {
-                let mut dx = backward.memory.take(x.values.len());
-                pool::max_pool_gradient(&shape, &x.values, &values, &grad, &mut dx);
-                backward.add(x.place, dx);
+                let mut dx = backward.memory.take(len);
+                pool::max_pool_gradient(&shape, &winners, &grad, &mut dx);
+                backward.add(place, dx);
                 Ok(())
             });
         }
