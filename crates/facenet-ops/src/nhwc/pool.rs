@@ -36,8 +36,8 @@ fn max_row<T: Number>(shape: &ConvShape, x: &[T], row: usize, y: &mut [T]) {
             for (y, &x) in y.iter_mut().zip(x) {
                 // Widened for both branches, so that the compiler works on vectors; exact.
                 let (most, x) = (y.widened(), x.widened());
-                let stays = most.is_nan() | (x <= most);
-                *y = T::of(if stays { most } else { x });
+                let (is_none, is_enough) = (most.is_nan(), x <= most);
+                *y = T::of(if is_none | is_enough { most } else { x });
             }
         }
     }
