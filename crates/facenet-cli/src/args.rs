@@ -2,6 +2,7 @@
 
 mod bench;
 mod compute;
+mod loss;
 mod mine;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
+pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
@@ -173,14 +175,9 @@ pub struct TrainArgs {
     /// Most triplets that batch-all may collect a round
     #[arg(long, help_heading = "Mining")]
     pub max_triplets: Option<usize>,
-    /// Triplet margin, in squared L2
-    #[arg(
-        long,
-        alias = "alpha",
-        allow_negative_numbers = true,
-        help_heading = "Mining"
-    )]
-    pub margin: Option<f32>,
+    /// What a step minimises
+    #[command(flatten)]
+    pub loss: LossArgs,
     /// Batch-norm statistics while mining: running (eval) or the batch's (train, the reference's)
     #[arg(long, value_parser = named::<MiningMode>, help_heading = "Mining")]
     pub mining_mode: Option<MiningMode>,

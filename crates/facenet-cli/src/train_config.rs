@@ -65,7 +65,7 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
         synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
         image_size, random_crop, random_flip, random_rotate,
         model_def, embedding_size, keep_probability, bn_momentum, people_per_batch,
-        images_per_person, rule, negative, only_violating, max_triplets, margin, mining_mode,
+        images_per_person, rule, negative, only_violating, max_triplets, mining_mode,
         leftover, max_empty_rounds, chunk_size, batch_size, epoch_size, max_nrof_epochs, optimizer,
         adam_epsilon, learning_rate, learning_rate_decay_epochs, learning_rate_decay_factor,
         learning_rate_schedule_file, weight_decay, moving_average_decay, seed,
@@ -75,6 +75,7 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given_some!(args => config;
         train_people, exclude_people, pretrained_model, checkpoint_every, lfw_nrof_folds,
     );
+    take_given!(args.loss => config; loss, margin);
     take_given!(args.compute => config; precision, winograd);
     take_given_some!(args.compute => config; threads);
     config.max_image_side = args.limits.max_image_side;

@@ -18,7 +18,7 @@ mod tensors;
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use facenet_ops::{Arithmetic, Isa, KeptWeights, ParameterGradients, Precision, Route};
-pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, triplet_loss};
+pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, soft_margin_loss, triplet_loss};
 pub use model::{LoadReport, Model};
 pub use operations::Operations;
 pub use pass::{DropoutKey, Mode, TrainPass};

@@ -42,6 +42,38 @@ pub struct TripletLoss {
 /// # Errors
 /// Unless there is a row for each role of at least one triplet.
 pub fn triplet_loss(embeddings: &Tensor, margin: f64) -> Result<TripletLoss> {
+    let (d_ap, d_an) = distances(embeddings)?;
+    let excess = ((&d_ap - &d_an)? + margin)?;
+    // candle's `relu` takes NaN for 0, and a diverged network would seem to have converged.
+    let is_active = excess.gt(0.0)?.to_dtype(excess.dtype())?;
+    let loss = (excess * is_active)?.mean_all()?;
+    Ok(TripletLoss { loss, d_ap, d_an })
+}
+
+/// The triplet loss with a soft margin (Hermans et al., arXiv:1703.07737, §2): the mean of
+/// `ln(1 + exp(d_ap - d_an))` over all triplets.
+///
+/// Distances are squared L2, as in [`triplet_loss`] and the reference; that paper found plain L2
+/// better for its soft margin, where embeddings had no length in common.
+///
+/// - `embeddings`: `[3k, dim]`, rows anchor, positive, negative, anchor, ...
+///
+/// Loss and gradient are finite for any finite distances; NaN anywhere makes the loss NaN.
+///
+/// # Errors
+/// As [`triplet_loss`].
+pub fn soft_margin_loss(embeddings: &Tensor) -> Result<TripletLoss> {
+    let (d_ap, d_an) = distances(embeddings)?;
+    let excess = (&d_ap - &d_an)?;
+    // ln(e^0 + e^x) less the larger exponent, which no gradient flows through.
+    let larger = excess.detach().maximum(0.0)?;
+    let sum = (larger.neg()?.exp()? + (&excess - &larger)?.exp()?)?;
+    let loss = (sum.log()? + larger)?.mean_all()?;
+    Ok(TripletLoss { loss, d_ap, d_an })
+}
+
+/// Squared L2, anchor to positive and anchor to negative, each `[k]`.
+fn distances(embeddings: &Tensor) -> Result<(Tensor, Tensor)> {
     let (n, dim) = embeddings.dims2()?;
     if n == 0 || !n.is_multiple_of(3) {
         bail!("triplet_loss: expected 3 rows a triplet, found {n} rows");
@@ -50,18 +82,13 @@ pub fn triplet_loss(embeddings: &Tensor, margin: f64) -> Result<TripletLoss> {
     let role = |place| roles.narrow(1, place, 1)?.squeeze(1);
     let (anchor, positive, negative) = (role(0)?, role(1)?, role(2)?);
     let sq_l2 = |other: &Tensor| (&anchor - other)?.sqr()?.sum(1);
-    let (d_ap, d_an) = (sq_l2(&positive)?, sq_l2(&negative)?);
-    let excess = ((&d_ap - &d_an)? + margin)?;
-    // candle's `relu` takes NaN for 0, and a diverged network would seem to have converged.
-    let is_active = excess.gt(0.0)?.to_dtype(excess.dtype())?;
-    let loss = (excess * is_active)?.mean_all()?;
-    Ok(TripletLoss { loss, d_ap, d_an })
+    Ok((sq_l2(&positive)?, sq_l2(&negative)?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Device;
+    use candle_core::{Device, Var};
 
     #[test]
     fn the_loss_is_the_mean_of_hinges() -> Result<()> {
@@ -86,8 +113,13 @@ mod tests {
         for place in 0..3 {
             let mut rows = [[0.0f32, 1.0], [1.0, 0.0], [-1.0, 0.0]];
             rows[place][0] = f32::NAN;
-            let loss = triplet_loss(&Tensor::new(&rows, &Device::Cpu)?, 0.2)?.loss;
-            assert!(loss.to_scalar::<f32>()?.is_nan(), "{place}");
+            let rows = Tensor::new(&rows, &Device::Cpu)?;
+            for loss in [
+                triplet_loss(&rows, 0.2)?.loss,
+                soft_margin_loss(&rows)?.loss,
+            ] {
+                assert!(loss.to_scalar::<f32>()?.is_nan(), "{place}");
+            }
         }
         Ok(())
     }
@@ -97,7 +129,38 @@ mod tests {
         for n in [0, 1, 4] {
             let rows = Tensor::zeros((n, 2), candle_core::DType::F32, &Device::Cpu)?;
             assert!(triplet_loss(&rows, 0.2).is_err(), "{n}");
+            assert!(soft_margin_loss(&rows).is_err(), "{n}");
         }
+        Ok(())
+    }
+
+    /// Loss of one triplet on a line, and its gradient by anchor, positive and negative.
+    fn soft(rows: [f64; 3]) -> Result<(f64, Vec<f64>)> {
+        let rows = Var::from_slice(&rows, (3, 1), &Device::Cpu)?;
+        let loss = soft_margin_loss(&rows)?.loss;
+        let gradient = loss.backward()?.remove(&rows).expect("of the rows");
+        Ok((loss.to_scalar()?, gradient.flatten_all()?.to_vec1()?))
+    }
+
+    #[test]
+    fn a_soft_margin_is_the_logarithm_and_its_slope_the_sigmoid() -> Result<()> {
+        // d_ap 1, d_an 1: ln 2, and half of d_ap's gradient (-2, 2), less half of d_an's.
+        let (loss, gradient) = soft([0.0, 1.0, -1.0])?;
+        assert!((loss - std::f64::consts::LN_2).abs() < 1e-15, "{loss}");
+        assert_eq!(gradient, [-2.0, 1.0, 1.0]);
+        // d_ap 4, d_an 1: ln(1 + e^3).
+        let (loss, _) = soft([0.0, 2.0, -1.0])?;
+        assert!((loss - 3.0f64.exp().ln_1p()).abs() < 1e-15, "{loss}");
+        Ok(())
+    }
+
+    #[test]
+    fn a_soft_margin_is_finite_far_from_zero() -> Result<()> {
+        // The exponents are 1e6 and -1e6: beyond what exp has numbers for.
+        let (loss, gradient) = soft([0.0, 1e3, 0.0])?;
+        assert_eq!((loss, gradient), (1e6, vec![-2e3, 2e3, 0.0]));
+        let (loss, gradient) = soft([0.0, 0.0, 1e3])?;
+        assert_eq!((loss, gradient), (0.0, vec![0.0; 3]));
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::config::TrainConfig;
 use crate::device::open_device;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
+use crate::loss::Cost;
 use crate::optimizer::Optimizer;
 use crate::step::{Loaded, Manner, step_on};
 
@@ -22,7 +23,7 @@ use crate::step::{Loaded, Manner, step_on};
 const RATE: f64 = 1e-3;
 /// Margin of timed steps: above the largest difference of two squared L2 distances of unit rows,
 /// so that every triplet stays active and no gradient becomes zero.
-const MARGIN: f32 = 5.0;
+const MARGIN: f64 = 5.0;
 /// Images that running statistics are taken from before embedding is timed: with those of a
 /// network that nobody has trained, activations fade from layer to layer.
 const SETTLING: usize = 2;
@@ -61,7 +62,10 @@ impl StepBench {
             loaded: Loaded { images, rows },
             manner: Manner {
                 mode,
-                margin: MARGIN,
+                cost: Cost {
+                    is_soft: false,
+                    margin: MARGIN,
+                },
                 step: 0,
                 rate: RATE,
             },

@@ -56,10 +56,11 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 19] = [
+const SHOWN: [&str; 20] = [
     "centre_crop",
     "resize",
     "standardisation",
+    "loss",
     "rule",
     "negative",
     "margin",

@@ -8,6 +8,7 @@ use facenet_model::{Architecture, ModelConfig, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
+use crate::loss::Loss;
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
 use crate::strategy::Strategy;
 
@@ -109,6 +110,9 @@ pub struct TrainConfig {
     pub max_triplets: usize,
     /// Triplet margin, in squared L2.
     pub margin: f32,
+    /// What a step minimises.
+    #[serde(default)]
+    pub loss: Loss,
     /// Batch-norm statistics while mining.
     pub mining_mode: MiningMode,
     /// Fate of unused triplets at an epoch's end.
@@ -217,6 +221,7 @@ impl TrainConfig {
             only_violating: miner.only_violating,
             max_triplets: miner.max_triplets,
             margin: miner.margin,
+            loss: Loss::Triplet,
             mining_mode: MiningMode::Eval,
             leftover: Leftover::Drop,
             max_empty_rounds: 10,

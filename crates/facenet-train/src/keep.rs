@@ -214,6 +214,7 @@ impl Engine {
                 "images": progress.images,
                 "data": progress.data_fingerprint,
                 "strategy": progress.config.strategy,
+                "loss": progress.config.loss,
                 "rule": progress.config.rule,
                 "margin": shortest(progress.config.margin),
                 "precision": precision_name(progress.config.precision),

@@ -9,6 +9,7 @@ use crate::chunks::dealt;
 use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::feed::{Pass, Purpose};
+use crate::loss::Cost;
 use crate::observer::{Event, Observer, Stage};
 use crate::round::{Embedded, Round};
 use crate::step::{Manner, Stepped, training_mode, update};
@@ -44,7 +45,7 @@ impl Engine {
         let gradients = embedded.back(&self.model, &round, &mean.gradient)?;
         let manner = Manner {
             mode,
-            margin: self.progress.config.margin,
+            cost: Cost::of(&self.progress.config),
             step: self.progress.step,
             rate,
         };
@@ -90,8 +91,8 @@ impl Engine {
     ) -> Result<(Statistics, Option<TripletMean>), TrainError> {
         let labels: Vec<_> = round.ids.iter().map(|id| id.identity).collect();
         let rows = Embeddings::new(&embedded.values, embedded.dim)?;
-        let margin = f64::from(self.progress.config.margin);
-        let mut sum = TripletSum::new(&embedded.values, embedded.dim, margin);
+        let cost = Cost::of(&self.progress.config);
+        let mut sum = TripletSum::new(&embedded.values, embedded.dim, cost);
         let miner = &self.plan.miner;
         let statistics = miner.visit(rows, &labels, self.draw(), &mut |triplet| {
             sum.add(triplet);

@@ -212,6 +212,7 @@ mod tests {
     use facenet_model::{Architecture, DropoutKey, ModelConfig, Route, triplet_loss};
 
     use super::*;
+    use crate::loss::Cost;
     use crate::triplet_sum::TripletSum;
 
     const SIDE: usize = 16;
@@ -259,7 +260,11 @@ mod tests {
     }
 
     fn gradient_of_rows(embedded: &Embedded) -> Vec<f64> {
-        let mut sum = TripletSum::new(&embedded.values, embedded.dim, f64::from(MARGIN));
+        let cost = Cost {
+            is_soft: false,
+            margin: f64::from(MARGIN),
+        };
+        let mut sum = TripletSum::new(&embedded.values, embedded.dim, cost);
         for triplet in triplets() {
             sum.add(triplet);
         }

@@ -6,13 +6,15 @@ use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use facenet_dataset::{Batch, ImageId};
 use facenet_model::{
-    DropoutKey, Mode, Model, Parameter, ParameterGradients, TrainPass, triplet_loss,
+    DropoutKey, Mode, Model, Parameter, ParameterGradients, TrainPass, soft_margin_loss,
+    triplet_loss,
 };
 
 use crate::config::TrainConfig;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
+use crate::loss::Cost;
 use crate::optimizer::{Optimizer, Update};
 use crate::progress::{ImageTriplet, Progress};
 use crate::squares::sum_of_squares;
@@ -20,7 +22,7 @@ use crate::squares::sum_of_squares;
 /// What a step was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stepped {
-    /// Mean triplet loss plus regularisation, before the update.
+    /// Mean loss plus regularisation, before the update.
     pub(crate) loss: f64,
     /// Images that went through.
     pub(crate) images: usize,
@@ -53,7 +55,7 @@ pub(crate) fn train_step(
     };
     let manner = Manner {
         mode: training_mode(&progress.config, progress.epoch(), progress.step),
-        margin: progress.config.margin,
+        cost: Cost::of(&progress.config),
         step: progress.step,
         rate,
     };
@@ -64,7 +66,7 @@ pub(crate) fn train_step(
 #[derive(Debug)]
 pub(crate) struct Manner {
     pub(crate) mode: Mode,
-    pub(crate) margin: f32,
+    pub(crate) cost: Cost,
     /// Number of the step, for messages.
     pub(crate) step: u64,
     pub(crate) rate: f64,
@@ -84,13 +86,18 @@ pub(crate) fn step_on(
     let apart = ParameterGradients::default();
     let embeddings = model.forward_with(images, &manner.mode, &apart)?;
     let of_triplets = embeddings.index_select(rows, 0)?;
-    let triplet = triplet_loss(&of_triplets, f64::from(manner.margin))?;
+    let margin = manner.cost.margin;
+    let triplet = if manner.cost.is_soft {
+        soft_margin_loss(&of_triplets)?
+    } else {
+        triplet_loss(&of_triplets, margin)?
+    };
     let mut gradients = triplet.loss.backward()?;
     apart.move_into(&mut gradients)?;
     let seen = Stepped {
         loss: scalar(&triplet.loss)?,
         images: images.dim(0)?,
-        active_share: active_share(&triplet.d_ap, &triplet.d_an, manner.margin)?,
+        active_share: active_share(&triplet.d_ap, &triplet.d_an, margin)?,
         d_ap: scalar(&triplet.d_ap.mean_all()?)?,
         d_an: scalar(&triplet.d_an.mean_all()?)?,
         gradient_norm: 0.0,
@@ -215,7 +222,7 @@ fn updates<'a>(parameters: &'a [Parameter<'a>], gradients: &'a GradStore) -> Vec
     updates
 }
 
-fn active_share(d_ap: &Tensor, d_an: &Tensor, margin: f32) -> Result<f64, TrainError> {
+fn active_share(d_ap: &Tensor, d_an: &Tensor, margin: f64) -> Result<f64, TrainError> {
     let slack = (d_an - d_ap)?
         .lt(margin)?
         .to_dtype(candle_core::DType::F64)?;

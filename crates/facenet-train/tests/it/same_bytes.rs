@@ -11,7 +11,7 @@ use facenet_train::{
 use crate::one_pass::one_pass;
 use crate::runs::{Scratch, checkpoint_of, contents, copy, go_on, run, run_dir};
 
-type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The last checkpoint (weights, average, optimizer, progress) and both models, all files.
 fn made(outcome: &Outcome) -> [Files; 3] {
@@ -34,7 +34,7 @@ fn resumed(scratch: &Scratch, whole: &Outcome, step: u64) -> Outcome {
 
 /// A run of 8 steps, and the same resumed after step 4, where an epoch ends, and after step 6.
 #[track_caller]
-fn check_resumes(change: impl FnOnce(&mut TrainConfig)) {
+pub(crate) fn check_resumes(change: impl FnOnce(&mut TrainConfig)) {
     let scratch = Scratch::new();
     let mut config = scratch.scored_config();
     change(&mut config);
@@ -60,7 +60,7 @@ fn n_pending(outcome: &Outcome, step: u64) -> usize {
 }
 
 /// What a tiny run makes after `change`.
-fn made_with(change: impl FnOnce(&mut TrainConfig)) -> [Files; 3] {
+pub(crate) fn made_with(change: impl FnOnce(&mut TrainConfig)) -> [Files; 3] {
     let scratch = Scratch::new();
     let mut config = scratch.config();
     change(&mut config);
