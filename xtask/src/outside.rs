@@ -9,12 +9,13 @@ use toml::{Table, Value};
 
 use crate::snippet::{Snippet, first_example, program};
 
-/// The crates that people use alone (STYLE: "The four leaves without candle").
-pub(crate) const LEAVES: [&str; 4] = [
+/// The crates that people use alone: those without candle.
+pub(crate) const LEAVES: [&str; 5] = [
     "facenet-dataset",
     "facenet-sampler",
     "facenet-miner",
     "facenet-lfw",
+    "facenet-gallery",
 ];
 
 /// Builds and runs each leaf's README example in a crate outside the workspace.

@@ -1,6 +1,7 @@
 //! The rows to mine, and the distance that every decision refers to.
 
 use crate::MineError;
+use crate::nearest::Rows;
 
 /// Embeddings, `[n, dim]` row-major.
 ///
@@ -83,6 +84,12 @@ impl<'a> Embeddings<'a> {
     /// One row, `[dim]`.
     pub fn row(&self, index: usize) -> &'a [f32] {
         &self.rows[index * self.dim..][..self.dim]
+    }
+}
+
+impl Rows for Embeddings<'_> {
+    fn row(&self, row: usize) -> &[f32] {
+        Embeddings::row(self, row)
     }
 }
 

@@ -22,7 +22,7 @@ const SHARE: usize = 10 * BLOCK;
 /// Some anchors of a wave.
 struct Share<'a> {
     anchors: Anchors,
-    nearest: Vec<Nearest<'a>>,
+    nearest: Vec<Nearest<'a, Problem<'a>>>,
     first: usize,
 }
 
@@ -67,7 +67,7 @@ impl<'a> Share<'a> {
         anchors.pack(problem, rows.clone());
         let first = rows.start;
         let nearest = rows
-            .map(|anchor| Nearest::new(problem, anchor, k))
+            .map(|anchor| Nearest::of_row(problem, anchor, k))
             .collect();
         Self {
             anchors,
@@ -97,7 +97,7 @@ impl<'a> Share<'a> {
 
     fn finish(self) -> Vec<(usize, Vec<Neighbour>)> {
         (self.first..)
-            .zip(self.nearest.into_iter().map(Nearest::finish))
+            .zip(self.nearest.into_iter().map(Nearest::finish_row))
             .collect()
     }
 }

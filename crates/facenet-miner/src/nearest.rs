@@ -15,11 +15,17 @@ const FULL: (usize, usize) = (4, 256);
 /// Panels that are compared with one limit.
 const PART: usize = 2;
 
+/// Rows by number: where f64 distances come from.
+pub(crate) trait Rows {
+    /// Values of a row, `[dim]`.
+    fn row(&self, row: usize) -> &[f32];
+}
+
 /// What one anchor has seen so far.
 #[derive(Debug)]
-pub(crate) struct Nearest<'a> {
-    problem: &'a Problem<'a>,
-    anchor: usize,
+pub(crate) struct Nearest<'a, R> {
+    rows: &'a R,
+    anchor: &'a [f32],
     k: usize,
     slack: f64,
     /// No row whose approximate distance is here or above is among the `k` nearest.
@@ -33,14 +39,16 @@ pub(crate) struct Nearest<'a> {
 /// An approximate distance, as an integer of the same order, above a row.
 type Candidate = u64;
 
-impl<'a> Nearest<'a> {
-    pub(crate) fn new(problem: &'a Problem<'a>, anchor: usize, k: usize) -> Self {
+impl<'a, R: Rows> Nearest<'a, R> {
+    /// - `anchor`: `[dim]`
+    /// - `slack`: how far an approximate distance may be from the f64 one
+    pub(crate) fn new(rows: &'a R, anchor: &'a [f32], k: usize, slack: f64) -> Self {
         let nothing_counts = k == 0;
         Self {
-            problem,
+            rows,
             anchor,
             k,
-            slack: problem.slack().of_row(problem.sq_norms()[anchor]),
+            slack,
             limit: if nothing_counts {
                 f32::NEG_INFINITY
             } else {
@@ -51,7 +59,7 @@ impl<'a> Nearest<'a> {
         }
     }
 
-    /// Takes approximate distances to rows `base..`, infinite at the anchor's own label.
+    /// Takes approximate distances to rows `base..`, infinite at those that do not count.
     pub(crate) fn offer(&mut self, base: usize, approx: &[[f32; PANEL]]) {
         let full = FULL.1.max(FULL.0.saturating_mul(self.k));
         let mut words = [0; PART];
@@ -88,20 +96,25 @@ impl<'a> Nearest<'a> {
 
     /// Ranks every candidate by its f64 distance.
     fn settle(&mut self) {
-        let anchor = self.problem.row(self.anchor);
-        let anchor: Vec<f64> = anchor.iter().copied().map(f64::from).collect();
+        let anchor: Vec<f64> = self.anchor.iter().copied().map(f64::from).collect();
         let rows = self
             .pending
             .iter()
-            .map(|&candidate| self.problem.row(row(candidate) as usize));
+            .map(|&candidate| self.rows.row(row(candidate) as usize));
         let mut exact = Vec::with_capacity(self.pending.len());
         sq_l2_to_each(&anchor, rows, &mut exact);
         let rows = self.pending.drain(..).map(row);
         self.settled.extend(exact.into_iter().zip(rows));
+        self.rank();
+    }
+
+    /// Puts the settled rows in order and keeps `k`.
+    fn rank(&mut self) {
         self.settled
             .sort_unstable_by(|x, y| x.0.total_cmp(&y.0).then(x.1.cmp(&y.1)));
         self.settled.truncate(self.k);
-        if let Some(&(greatest, _)) = self.settled.get(self.k - 1) {
+        if self.k > 0 && self.settled.len() == self.k {
+            let (greatest, _) = self.settled[self.k - 1];
             self.lower(above(greatest + self.slack));
         }
     }
@@ -110,16 +123,47 @@ impl<'a> Nearest<'a> {
         self.limit = self.limit.min(limit);
     }
 
+    /// Drops what cannot be among the nearest of the rows seen so far.
+    pub(crate) fn tidy(&mut self) {
+        if self.k > 0 {
+            self.shrink(usize::MAX);
+        }
+    }
+
+    /// Takes what the same anchor has seen of other rows.
+    pub(crate) fn merge(mut self, other: Self) -> Self {
+        self.lower(other.limit);
+        self.pending.extend(other.pending);
+        self.settled.extend(other.settled);
+        self.rank();
+        self
+    }
+
     /// The `k` nearest, or as many as there are, the nearest first; ties go to the smaller index.
     pub(crate) fn finish(mut self) -> Vec<Neighbour> {
         if self.k > 0 {
             self.shrink(0);
         }
-        let neighbour = |(sq_l2, row): (f64, u32)| Neighbour {
-            index: self.problem.original(row as usize),
-            sq_l2,
-        };
+        let neighbour = |(sq_l2, row): (f64, u32)| Neighbour { index: row, sq_l2 };
         self.settled.into_iter().map(neighbour).collect()
+    }
+}
+
+impl<'b, 'a: 'b> Nearest<'b, Problem<'a>> {
+    /// A row of the problem as the anchor.
+    pub(crate) fn of_row(problem: &'b Problem<'a>, anchor: usize, k: usize) -> Self {
+        let slack = problem.slack().of_row(problem.sq_norms()[anchor]);
+        Self::new(problem, problem.row(anchor), k, slack)
+    }
+
+    /// As `finish`, with the caller's numbers of the rows.
+    pub(crate) fn finish_row(self) -> Vec<Neighbour> {
+        let problem = self.rows;
+        let mut list = self.finish();
+        for neighbour in &mut list {
+            neighbour.index = problem.original(neighbour.index as usize);
+        }
+        list
     }
 }
 
@@ -193,7 +237,7 @@ mod tests {
             let error = if i.is_multiple_of(3) { 0.9 } else { -0.9 };
             (problem.exact(0, i) + error * slack) as f32
         };
-        let mut nearest = Nearest::new(&problem, 0, k);
+        let mut nearest = Nearest::new(&problem, problem.row(0), k, slack);
         for base in (0..n).step_by(3 * PANEL) {
             let value = |i: usize| {
                 if (1..n).contains(&i) {

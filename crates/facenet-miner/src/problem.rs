@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::device::Session;
 use crate::lanes::sq_l2_to_each;
+use crate::nearest::Rows;
 use crate::slack::Slack;
 use crate::{Embeddings, MineError, sq_l2};
 
@@ -176,8 +177,14 @@ impl<'a> Problem<'a> {
     }
 }
 
+impl Rows for Problem<'_> {
+    fn row(&self, row: usize) -> &[f32] {
+        Problem::row(self, row)
+    }
+}
+
 /// Squared norm of each row, NaN or infinite where the row is not finite.
-fn sq_norms(embeddings: Embeddings<'_>) -> Vec<f64> {
+pub(crate) fn sq_norms(embeddings: Embeddings<'_>) -> Vec<f64> {
     let (dim, zeros) = (embeddings.dim(), vec![0.0; embeddings.dim()]);
     let parts = embeddings.rows().par_chunks(NORMS * dim).map(|rows| {
         let mut norms = Vec::with_capacity(NORMS);

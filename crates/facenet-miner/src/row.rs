@@ -222,9 +222,9 @@ impl<'a> Row<'a> {
 
     /// The `k` nearest rows of other labels, the nearest first; ties go to the smaller index.
     pub(crate) fn nearest_negatives(&mut self, k: usize) -> Vec<Neighbour> {
-        let mut nearest = Nearest::new(self.problem, self.anchor, k);
+        let mut nearest = Nearest::of_row(self.problem, self.anchor, k);
         nearest.offer(0, self.approx);
-        nearest.finish()
+        nearest.finish_row()
     }
 
     /// An approximate distance that the nearest row lies below, among those whose f64 distance

@@ -1,7 +1,7 @@
 //! Choice of instructions at run time, and the `unsafe` that it takes: loads and stores of whole
 //! vectors, and calls of functions compiled for more than the baseline.
 //!
-//! What is called is safe code elsewhere: [`crate::tile`], [`crate::marks`],
+//! What is called is safe code elsewhere: [`crate::tile`], [`crate::half_tile`], [`crate::marks`],
 //! [`crate::ladder`], [`crate::lanes`] and [`crate::chacha`] have a plain version each and test the others against it.
 #![expect(
     unsafe_code,
@@ -10,6 +10,7 @@
 
 use crate::chacha::{self, Words};
 use crate::extremes::{self, Lanes, PARTS};
+use crate::half_tile::{self, HalfTile};
 use crate::ladder::{self, Ladder};
 use crate::marks::{self, Span};
 use crate::tile::{self, BLOCK, PANEL, Tile};
@@ -20,7 +21,7 @@ use crate::{lanes, weights};
 pub(crate) enum Level {
     /// What every processor of the architecture has.
     Plain,
-    /// AVX2, FMA and BMI2.
+    /// AVX2, FMA, F16C and BMI2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 as of 2017's servers.
@@ -36,6 +37,7 @@ impl Level {
         {
             let avx2 = is_x86_feature_detected!("avx2")
                 && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c")
                 && is_x86_feature_detected!("bmi2")
                 && is_x86_feature_detected!("popcnt");
             let avx512 = avx2
@@ -113,6 +115,18 @@ dispatched! {
     /// Squared distances of a block of anchors to a panel of rows.
     fill_tile(tile: &Tile<'_>, out: &mut [[f32; PANEL]; BLOCK]) -> ():
     tile::x86::fill_avx512, tile::x86::fill_avx2, tile::fill_plain
+}
+
+dispatched! {
+    /// Squared distances of one probe to a panel of rows in halves.
+    fill_half(tile: &HalfTile<'_, 1>, out: &mut [[f32; PANEL]; 1]) -> ():
+    half_tile::x86::fill_avx512, half_tile::x86::fill_one_avx2, half_tile::fill_plain
+}
+
+dispatched! {
+    /// Squared distances of a block of probes to a panel of rows in halves.
+    fill_halves(tile: &HalfTile<'_, BLOCK>, out: &mut [[f32; PANEL]; BLOCK]) -> ():
+    half_tile::x86::fill_avx512, half_tile::x86::fill_block_avx2, half_tile::fill_plain
 }
 
 dispatched! {
@@ -220,6 +234,8 @@ pub(crate) mod vectors {
     same_bits!(/** Eight floats. */ load_8, "avx", [f32; 8], __m256);
     same_bits!(/** Sixteen floats. */ floats_of_16, "avx512f", __m512, [f32; 16]);
     same_bits!(/** Eight floats. */ floats_of_8, "avx", __m256, [f32; 8]);
+    same_bits!(/** Sixteen halves. */ load_halves_16, "avx", [u16; 16], __m256i);
+    same_bits!(/** Eight halves. */ load_halves_8, "sse2", [u16; 8], __m128i);
     same_bits!(/** 64 bytes. */ load_bytes_64, "avx512f", [u8; 64], __m512i);
     same_bits!(/** 32 bytes. */ load_bytes_32, "avx", [u8; 32], __m256i);
     same_bits!(/** Sixteen bytes. */ bytes_of_16, "sse2", __m128i, [u8; 16]);

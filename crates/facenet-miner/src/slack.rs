@@ -7,7 +7,7 @@ const U: f64 = 1.0 / (1u64 << 24) as f64;
 const LARGEST_SQ_NORM: f64 = (1u128 << 100) as f64;
 
 /// Allowance for what the derivation leaves out: f64's own rounding, second-order terms.
-const ALLOWANCE: f64 = 1.01;
+pub(crate) const ALLOWANCE: f64 = 1.01;
 
 /// Bound of `|approx - sq_l2|` for the rows of one problem.
 ///

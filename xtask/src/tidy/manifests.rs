@@ -23,6 +23,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("facenet-ops", &[]),
     ("facenet-dataset", &[]),
     ("facenet-sampler", &[]),
+    ("facenet-gallery", &["facenet-miner"]),
     ("facenet-miner", &[]),
     ("facenet-lfw", &[]),
     ("xtask", &[]),

@@ -1,0 +1,191 @@
+//! Galleries in files.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::Path;
+
+use crate::decode::{Reason, decode};
+use crate::durable::{lock, replace, resolved};
+use crate::encode::encode;
+use crate::proof::prove_absent;
+use crate::{Gallery, GalleryError};
+
+/// What [`forget`] took out of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removed {
+    /// Templates that the identity had.
+    pub n_templates: usize,
+    /// Others who still have one of them, bit for bit: the same picture under another name.
+    pub also_under: Vec<String>,
+}
+
+/// Reads a gallery, whoever wrote its file: any bytes give a gallery or an error, and take no more
+/// memory than a few times their own.
+///
+/// # Errors
+/// [`GalleryError::Io`]; [`GalleryError::NotAGallery`], [`GalleryError::Version`] and
+/// [`GalleryError::Damaged`] by what the file holds.
+pub fn load(path: &Path) -> Result<Gallery, GalleryError> {
+    let failed = |source| GalleryError::io(path, "read this gallery", source);
+    let file = File::open(path).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        return Err(GalleryError::NotAGallery {
+            path: path.to_owned(),
+            found: "it is no file",
+        });
+    }
+    decode(&mut BufReader::new(file), meta.len()).map_err(|reason| told(reason, path))
+}
+
+/// Writes a gallery in place of whatever has that name: whole or not at all, and for its owner's
+/// eyes only (mode 0600).
+///
+/// Another process may have changed the file meanwhile; [`update`] keeps it from doing so.
+///
+/// # Errors
+/// [`GalleryError::Io`]; the file is as before then.
+pub fn save(path: &Path, gallery: &Gallery) -> Result<(), GalleryError> {
+    replace(&resolved(path), |to| encode(gallery, to))
+}
+
+/// Reads a gallery, changes it and writes it, while other processes that do so wait.
+///
+/// - `fresh`: what to change where there is no such file; without one that is an error
+///
+/// # Errors
+/// Those of [`load`], of `change` and of [`save`]; the file is as before then.
+pub fn update<T>(
+    path: &Path,
+    fresh: Option<Gallery>,
+    change: impl FnOnce(&mut Gallery) -> Result<T, GalleryError>,
+) -> Result<T, GalleryError> {
+    let path = resolved(path);
+    let _lock = lock(&path);
+    let mut gallery = match (load(&path), fresh) {
+        (Err(GalleryError::Io { source, .. }), Some(fresh))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
+            fresh
+        }
+        (loaded, _) => loaded?,
+    };
+    let done = change(&mut gallery)?;
+    save(&path, &gallery)?;
+    Ok(done)
+}
+
+/// Removes an identity with all its templates from a file, and proves it: the file that was
+/// written is read again, byte by byte, for the name and for every template that nobody else has.
+///
+/// What the file system keeps of the former file, snapshots and backups are beyond this.
+///
+/// # Errors
+/// [`GalleryError::Unknown`] when nobody has that name; [`GalleryError::StillThere`] when the proof
+/// fails; and those of [`update`].
+pub fn forget(path: &Path, name: &str) -> Result<Removed, GalleryError> {
+    let path = resolved(path);
+    let _lock = lock(&path);
+    let mut gallery = load(&path)?;
+    let forgotten = gallery.forget(name)?;
+    save(&path, &gallery)?;
+    prove_absent(&path, name, &forgotten.rows)?;
+    Ok(Removed {
+        n_templates: forgotten.n_templates,
+        also_under: forgotten.also_under,
+    })
+}
+
+fn told(reason: Reason, path: &Path) -> GalleryError {
+    let path = path.to_owned();
+    match reason {
+        Reason::Io(source) => GalleryError::io(&path, "read this gallery", source),
+        Reason::NotAGallery(found) => GalleryError::NotAGallery { path, found },
+        Reason::Version(found) => GalleryError::Version { path, found },
+        Reason::Damaged(found) => GalleryError::Damaged { path, found },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Embedded, Source};
+
+    fn source() -> Source {
+        Source {
+            model: [3; 32],
+            recipe: "160 pixels".into(),
+        }
+    }
+
+    fn enroll(path: &Path, name: &str, rows: &[f32]) -> Result<usize, GalleryError> {
+        let source = source();
+        let embedded = Embedded {
+            source: &source,
+            rows,
+        };
+        let fresh = Gallery::new(source.clone(), 2)?;
+        update(path, Some(fresh), |gallery| {
+            Ok(gallery.enroll(name, embedded)?.added)
+        })
+    }
+
+    #[test]
+    fn enrolling_makes_a_file_and_adds_to_it() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("g");
+        let missing = update(&path, None, |_| Ok(())).expect_err("no file");
+        assert!(missing.to_string().contains("cannot read this gallery"));
+        assert_eq!(enroll(&path, "Ann", &[1.0, 0.0]).expect("writable"), 1);
+        assert_eq!(enroll(&path, "Ann", &[0.0, 1.0]).expect("writable"), 1);
+        assert_eq!(enroll(&path, "Bob", &[0.0, -1.0]).expect("writable"), 1);
+        let gallery = load(&path).expect("just written");
+        assert_eq!((gallery.names().len(), gallery.n_templates()), (2, 3));
+        assert_eq!(gallery.source(), &source());
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_file_as_it_was() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("g");
+        enroll(&path, "Ann", &[1.0, 0.0]).expect("writable");
+        let before = std::fs::read(&path).expect("written");
+        assert!(enroll(&path, "Bob", &[2.0, 0.0]).is_err());
+        assert!(forget(&path, "Bob").is_err());
+        assert_eq!(std::fs::read(&path).expect("there"), before);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_a_gallery_stays_one() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let (path, link) = (folder.path().join("g"), folder.path().join("link"));
+        enroll(&path, "Ann", &[1.0, 0.0]).expect("writable");
+        std::os::unix::fs::symlink(&path, &link).expect("writable");
+        enroll(&link, "Bob", &[0.0, 1.0]).expect("writable");
+        assert!(link.is_symlink());
+        assert_eq!(load(&path).expect("written").names(), ["Ann", "Bob"]);
+    }
+
+    #[test]
+    fn a_folder_is_no_gallery() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let message = load(folder.path()).expect_err("a folder").to_string();
+        assert!(message.contains("it is no file"), "{message}");
+    }
+
+    /// Eight writers at once, each of another identity: none undoes another's work.
+    #[cfg(unix)]
+    #[test]
+    fn changes_at_once_are_all_kept() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("g");
+        let writer = |name: String| enroll(&path, &name, &[1.0, 0.0]).expect("writable");
+        std::thread::scope(|scope| {
+            for i in 0..8 {
+                scope.spawn(move || writer(format!("{i}")));
+            }
+        });
+        assert_eq!(load(&path).expect("written").names().len(), 8);
+    }
+}

@@ -1,0 +1,5 @@
+//! Integration tests of the gallery: hostile files, and search against a naive oracle.
+
+mod hostile;
+mod people;
+mod search;
