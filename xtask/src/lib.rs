@@ -7,6 +7,7 @@ mod demo;
 mod fixtures;
 mod outside;
 mod prove;
+mod python;
 mod snippet;
 mod tidy;
 mod workspace;

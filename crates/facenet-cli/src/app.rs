@@ -32,6 +32,7 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Train(args) => commands::train::run(args, arguments, output),
         Command::Evaluate(args) => commands::evaluate::run(args, output),
         Command::Embed(args) => commands::embed::run(args, output),
+        Command::Import(args) => commands::import::run(args, output),
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
         Command::Mine(args) => commands::mine::run(args, output),

@@ -2,6 +2,7 @@
 
 mod bench;
 mod compute;
+mod foreign;
 mod loss;
 mod mine;
 
@@ -17,6 +18,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
+pub use foreign::ImportArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 
@@ -79,6 +81,8 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write the embeddings of images
     Embed(EmbedArgs),
+    /// Read a published model of another framework and write it as a model folder
+    Import(ImportArgs),
     /// Write a pairs file for a folder of identities
     Pairs(PairsArgs),
     /// Write synthetic identities as folders, with a pairs file

@@ -65,6 +65,10 @@ pub struct ModelConfig {
     pub bn_eps: f64,
     /// Share of activations kept before the bottleneck, in `(0, 1]`.
     pub keep_probability: f64,
+    /// Whether batch norms were folded into convolutions: those left add a bias, and their
+    /// statistics are no data's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_folded_norms: bool,
 }
 
 impl ModelConfig {
@@ -78,6 +82,7 @@ impl ModelConfig {
             bn_momentum: 0.1,
             bn_eps: 1e-3,
             keep_probability: 1.0,
+            has_folded_norms: false,
         }
     }
 

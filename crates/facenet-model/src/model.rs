@@ -345,6 +345,17 @@ impl std::fmt::Debug for Model {
     }
 }
 
+/// The shapes of the tensors that a network has, by name.
+pub(crate) fn shapes_of(config: &ModelConfig) -> Result<BTreeMap<String, Vec<usize>>, ModelError> {
+    config.validate()?;
+    let store = Store::new(Origin::Given(BTreeMap::new()));
+    build(config, &store.builder(DType::F32, &Device::Cpu))?;
+    let entries = store.finish().0.entries.into_iter();
+    Ok(entries
+        .map(|(name, entry)| (name, entry.var.dims().to_vec()))
+        .collect())
+}
+
 /// Tensors that published files hold and that an embedder has no use for.
 fn is_tolerated(name: &str) -> bool {
     name == "num_batches_tracked"

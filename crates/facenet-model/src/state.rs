@@ -134,16 +134,21 @@ pub(crate) fn misfit(
     diagnosis: Option<String>,
     problems: &[String],
 ) -> ModelError {
+    ModelError::Tensors {
+        architecture: config.architecture,
+        embedding_size: config.embedding_size,
+        problem: listed(diagnosis, problems),
+    }
+}
+
+/// A guess and the first few problems.
+pub(crate) fn listed(diagnosis: Option<String>, problems: &[String]) -> String {
     let listed = problems.iter().take(LISTED).cloned();
     let mut parts: Vec<_> = diagnosis.into_iter().chain(listed).collect();
     if problems.len() > LISTED {
         parts.push(format!("and {} more", problems.len() - LISTED));
     }
-    ModelError::Tensors {
-        architecture: config.architecture,
-        embedding_size: config.embedding_size,
-        problem: parts.join(", "),
-    }
+    parts.join(", ")
 }
 
 #[cfg(test)]

@@ -359,6 +359,7 @@ impl TrainConfig {
             bn_momentum: self.bn_momentum,
             bn_eps: BATCH_NORM_EPS,
             keep_probability: self.keep_probability,
+            has_folded_norms: false,
         }
     }
 

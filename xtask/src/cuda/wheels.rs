@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+
+use crate::python::{Venv, output, run};
 
 /// Exact versions: another compiler counts registers differently.
 const WHEELS: [&str; 5] = [
@@ -28,26 +30,10 @@ impl Toolkit {
     /// # Errors
     /// Where there is no Python with `venv` and `pip`, or no wheel for this machine.
     pub(crate) fn install(venv: &Path) -> Result<Self> {
-        let python = venv.join("bin/python");
-        if !python.is_file() {
-            output(Command::new("python3").args(["-m", "venv"]).arg(venv))?;
-        }
-        output(
-            Command::new(&python)
-                .args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "--no-input",
-                    "--no-deps",
-                    "--only-binary=:all:",
-                ])
-                .args(WHEELS),
-        )?;
+        let venv = Venv::at(venv)?;
+        output(venv.pip("install").args(WHEELS))?;
         let site = "import sysconfig; print(sysconfig.get_path('purelib'))";
-        let site = output(Command::new(&python).args(["-c", site]))?;
+        let site = output(&mut venv.python(&["-c", site]))?;
         let toolkit = Path::new(site.trim()).join(TOOLKIT);
         if !toolkit.join("bin/ptxas").is_file() {
             bail!(
@@ -102,38 +88,9 @@ fn name_nvrtc(lib: &Path) -> Result<()> {
     )
 }
 
-/// Standard output of a command that must succeed.
-fn output(command: &mut Command) -> Result<String> {
-    let found = run(command)?;
-    Ok(String::from_utf8_lossy(&found.stdout).into_owned())
-}
-
-fn run(command: &mut Command) -> Result<Output> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let found = command
-        .output()
-        .with_context(|| format!("cannot start {name}"))?;
-    if !found.status.success() {
-        let errors = String::from_utf8_lossy(&found.stderr).trim().to_owned();
-        bail!(
-            "{name}: found {}, expected success; it said: {errors}",
-            found.status
-        );
-    }
-    Ok(found)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_program_that_is_missing_or_fails_is_named() {
-        let error = output(&mut Command::new("no-such-program")).expect_err("it is missing");
-        assert!(error.to_string().contains("no-such-program"), "{error}");
-        let error = output(Command::new(env!("CARGO")).arg("--no-such-flag")).expect_err("refused");
-        assert!(error.to_string().contains("--no-such-flag"), "{error}");
-    }
 
     #[test]
     fn nvrtc_gets_its_plain_name_once() -> Result<()> {

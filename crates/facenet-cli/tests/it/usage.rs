@@ -2,10 +2,11 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "train",
     "evaluate",
     "embed",
+    "import",
     "pairs",
     "synth",
     "mine",

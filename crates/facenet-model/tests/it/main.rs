@@ -5,6 +5,7 @@ mod case;
 mod eval;
 mod filler;
 mod folder;
+mod import;
 mod network;
 mod optim;
 mod properties;

@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod error;
+mod graph;
+mod order;
+mod tensor;
+mod wire;
+
+pub use error::FormatError;
+pub use graph::{Graph, MAX_INPUTS, MAX_NODES, Node};
+pub use tensor::{Array, Element, MAX_RANK};
+pub use wire::{Field, FieldWriter, Fields, Value};

@@ -1,0 +1,3 @@
+//! Integration tests of facenet-formats.
+
+mod graph;

@@ -1,0 +1,101 @@
+//! Published models of other frameworks as models of ours.
+
+mod graph;
+mod layers;
+#[cfg(test)]
+mod written;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use sha2::{Digest, Sha256};
+
+use crate::config::ModelConfig;
+use crate::error::ModelError;
+use crate::model::{LoadReport, Model};
+use crate::tensors::length_of;
+
+/// Largest foreign file that is read, in bytes: with a classifier of 100 thousand people, the
+/// larger network has 300 million.
+const MAX_FILE: u64 = 1 << 29;
+/// Share of the new batch in running statistics: 1 less the reference's decay of 0.995.
+const REFERENCE_MOMENTUM: f64 = 0.005;
+
+/// A kind of foreign file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// TensorFlow's frozen graph, `.pb`.
+    FrozenGraph,
+}
+
+impl Form {
+    /// Its name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FrozenGraph => "TensorFlow frozen graph",
+        }
+    }
+}
+
+/// What a foreign file turned out to be.
+#[derive(Debug)]
+pub struct Imported {
+    /// The network with its tensors.
+    pub model: Model,
+    /// What was passed over.
+    pub report: LoadReport,
+    /// The kind of file.
+    pub form: Form,
+    /// SHA-256 of the file, in hexadecimal.
+    pub sha256: String,
+}
+
+/// A network of ours as another framework's file has it.
+struct Foreign {
+    config: ModelConfig,
+    tensors: BTreeMap<String, Tensor>,
+    tolerated: Vec<String>,
+}
+
+/// Reads a published Inception-ResNet-v1: davidsandberg's frozen TensorFlow graph, batch norms
+/// folded into convolutions or not.
+///
+/// - `image_size`: side of the network's input, which a file does not always say
+///
+/// # Errors
+/// [`ModelError::Io`] and [`ModelError::File`] for what cannot be read, is larger than 512 MiB,
+/// is of no such kind, or is another network; the latter lists what is missing, misshapen and
+/// left over.
+pub fn import_file(path: &Path, image_size: usize) -> Result<Imported, ModelError> {
+    let length = length_of(path)?;
+    if length > MAX_FILE {
+        let problem = format!("found {length} bytes, expected at most {MAX_FILE}");
+        return Err(ModelError::file(path, problem, PUBLISHED));
+    }
+    let bytes = fs::read(path).map_err(|e| ModelError::io(path, "read the file", e))?;
+    let foreign = graph::read(&bytes, image_size)
+        .map_err(|problem| ModelError::file(path, problem, PUBLISHED))?;
+    let (model, mut report) =
+        Model::from_tensors(foreign.config, foreign.tensors, DType::F32, &Device::Cpu)?;
+    report.tolerated.extend(foreign.tolerated);
+    Ok(Imported {
+        model,
+        report,
+        form: Form::FrozenGraph,
+        sha256: hexadecimal(&Sha256::digest(&bytes)),
+    })
+}
+
+/// What to do about a file that is no such model.
+const PUBLISHED: &str = "give the frozen graph (.pb) of an Inception-ResNet-v1";
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Nothing can fail to be written into a string.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
