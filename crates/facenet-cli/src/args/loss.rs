@@ -8,7 +8,7 @@ use crate::values::named;
 /// The loss of training, and its settings.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LossArgs {
-    /// Loss: triplet, a hinge at the margin; soft-margin, ln(1 + exp(d_ap - d_an)) of the same
+    /// Loss: triplet, a hinge at the margin; soft-margin, `ln(1 + exp(d_ap - d_an))` of the same
     /// triplets [triplet]
     #[arg(long, value_parser = named::<Loss>, help_heading = "Mining")]
     pub loss: Option<Loss>,
