@@ -5,6 +5,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 pub(crate) mod buffer;
+pub(crate) mod depthwise;
 pub(crate) mod gemm;
 #[cfg(all(test, target_os = "linux"))]
 mod guarded;

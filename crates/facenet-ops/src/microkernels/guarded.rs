@@ -74,9 +74,9 @@ mod tests {
     use crate::config::ConvConfig;
     use crate::isa::{Isa, with_isa};
     use crate::microkernels::{Activation, Added, Epilogue};
-    use crate::nhwc::conv;
     use crate::nhwc::plan::ConvShape;
     use crate::nhwc::winograd;
+    use crate::nhwc::{conv, depthwise};
     use crate::number::{Bf16, Number};
 
     /// Few bits each, so that every number type holds them.
@@ -156,6 +156,24 @@ mod tests {
         assert!(dw == (passes.weight_gradient)(shape, &x, &grad));
     }
 
+    /// As [`direct`], of channels that each have a kernel of their own.
+    fn check_depthwise<T: Number>(shape: &ConvShape, flush: Flush) {
+        let x = values::<T>(shape.n * shape.image());
+        let grad = values::<T>(shape.n * shape.out_image());
+        let weight = Guarded::new(&values(shape.c_in * shape.taps()), flush);
+        let (guarded_x, guarded_grad) = (Guarded::new(&x, flush), Guarded::new(&grad, flush));
+        let (mut y, mut expected) = (Guarded::new(&grad, flush), grad.clone());
+        depthwise::forward(shape, guarded_x.as_ref(), weight.as_ref(), y.as_mut());
+        depthwise::forward(shape, &x, weight.as_ref(), &mut expected);
+        assert!(is_same(y.as_ref(), &expected));
+        let (mut dx, mut expected) = (Guarded::new(&x, flush), x.clone());
+        depthwise::data_gradient(shape, weight.as_ref(), guarded_grad.as_ref(), dx.as_mut());
+        depthwise::data_gradient(shape, weight.as_ref(), &grad, &mut expected);
+        assert!(is_same(dx.as_ref(), &expected));
+        let dw = depthwise::weight_gradient(shape, guarded_x.as_ref(), guarded_grad.as_ref());
+        assert!(dw == depthwise::weight_gradient(shape, &x, &grad));
+    }
+
     #[test]
     fn no_pass_touches_what_lies_beside_its_tensors() {
         let config = |stride, padding| ConvConfig {
@@ -181,6 +199,10 @@ mod tests {
                         if winograd::is_possible(&shape) {
                             check(&WINOGRAD, &shape, flush);
                         }
+                        let c = shape.c_in;
+                        let own = ConvShape { c_out: c, ..shape };
+                        check_depthwise::<f32>(&own, flush);
+                        check_depthwise::<Bf16>(&own, flush);
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");

@@ -1,11 +1,13 @@
 //! The `bf16` convolutions of each instruction set against the native route in `f64`.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
-use facenet_ops::{Bf16, ConvConfig, Isa, NhwcConv, Route, with_isa};
+use facenet_ops::{Bf16, ConvConfig, NhwcConv, Route, with_isa};
 use proptest::prelude::*;
 
-use crate::kernels::{ROUNDINGS, Shape4, arb_shape, config, kinds, passes, sets, units};
-use crate::tensors::numbers;
+use crate::kernels::{
+    ROUNDINGS, Shape4, arb_shape, config, kinds, layers, passes, sets, shared_out, tails, units,
+};
+use crate::tensors::{assert_same_on_any_threads, numbers};
 
 /// Half a unit in the last of 8 bits of mantissa: what a sum, off by no more than those of
 /// `f32`, is rounded by when it is stored.
@@ -111,28 +113,16 @@ proptest! {
 
 #[test]
 fn full_panels_and_their_tails_agree_with_f64() {
-    // As for f32, and rows of channels that are odd.
-    for (pixels, channels) in [(12, 32), (13, 33), (6, 16), (7, 17), (4, 48), (25, 65)] {
-        check(
-            [1, channels, 1, pixels],
-            [channels, channels, 1, 1],
-            config(1, (0, 0)),
-        );
+    for (xs, ws, config) in tails() {
+        check(xs, ws, config);
     }
 }
 
 #[test]
 fn shapes_of_the_networks_agree_with_f64() {
-    check([3, 3, 21, 21], [32, 3, 3, 3], config(2, (0, 0)));
-    check([2, 3, 16, 16], [64, 3, 3, 3], config(2, (1, 1)));
-    check([2, 128, 8, 8], [128, 128, 1, 7], config(1, (0, 3)));
-    check([2, 128, 8, 8], [128, 128, 7, 1], config(1, (3, 0)));
-    check([5, 192, 3, 3], [192, 192, 1, 3], config(1, (0, 1)));
-    check([2, 64, 9, 9], [80, 64, 1, 1], config(1, (0, 0)));
-    check([11, 16, 12, 12], [24, 16, 3, 3], config(1, (1, 1)));
-    // More rows of output than a chunk holds, of an odd image too.
-    check([1, 4, 40, 40], [20, 4, 3, 3], config(1, (1, 1)));
-    check([3, 4, 40, 41], [20, 4, 5, 3], config(2, (2, 0)));
+    for (xs, ws, config) in layers() {
+        check(xs, ws, config);
+    }
 }
 
 #[test]
@@ -176,32 +166,18 @@ fn a_weight_that_is_no_number_stays_none() -> Result<()> {
     Ok(())
 }
 
-/// Bits of the three passes of some layers on `threads` threads.
-fn bits(isa: Isa, threads: usize) -> Vec<u64> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let run = || -> Result<Vec<u64>> {
-        let mut bits = Vec::new();
-        for (xs, ws, config) in [
-            // A gradient in parts, one by rows, and few pixels for the threads.
-            ([9, 12, 20, 20], [20, 12, 3, 3], config(1, (1, 1))),
-            ([3, 130, 9, 9], [150, 130, 3, 3], config(2, (1, 1))),
-            ([1, 70, 3, 3], [200, 70, 1, 3], config(1, (0, 1))),
-        ] {
-            let x = flat(&variable(numbers(4, xs.iter().product()), xs)?)?;
-            let w = flat(&variable(numbers(5, ws.iter().product()), ws)?)?;
-            let passes = with_isa(isa, || found((&x, &w), (xs, ws), config))?;
-            bits.extend(passes.into_iter().flatten().map(f64::to_bits));
-        }
-        Ok(bits)
-    };
-    pool.expect("threads").install(run).expect("valid shapes")
-}
-
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     for isa in sets() {
-        let one = bits(isa, 1);
-        assert!(one == bits(isa, 2), "{isa:?}");
-        assert!(one == bits(isa, 4), "{isa:?}");
+        assert_same_on_any_threads(&format!("{isa:?}"), || {
+            let mut bits = Vec::new();
+            for (xs, ws, config) in shared_out() {
+                let x = flat(&variable(numbers(4, xs.iter().product()), xs)?)?;
+                let w = flat(&variable(numbers(5, ws.iter().product()), ws)?)?;
+                let passes = with_isa(isa, || found((&x, &w), (xs, ws), config))?;
+                bits.extend(passes.into_iter().flatten().map(f64::to_bits));
+            }
+            Ok(bits)
+        });
     }
 }

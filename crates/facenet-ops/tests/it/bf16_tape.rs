@@ -5,6 +5,7 @@ use facenet_ops::{Arithmetic, Bf16, Isa, KeptWeights, Precision, Setting, run_nh
 use proptest::prelude::*;
 
 use crate::net::{Kept, NET, Net, composed, flat, layers, results, variables};
+use crate::tensors::assert_same_on_any_threads;
 
 /// The composition rounds where the tape does: outputs differ where sums of `f32` and `f64` fall
 /// on either side of a tie, rarely and by a unit in the last place of one value.
@@ -104,9 +105,9 @@ proptest! {
     }
 }
 
-/// All results of a pass, and of one without gradients by weights kept from another.
-fn bits(threads: usize) -> Vec<u64> {
-    let run = || {
+#[test]
+fn bits_depend_neither_on_threads_nor_on_kept_weights() {
+    assert_same_on_any_threads("a tape", || {
         let v = rounded(&NET, DType::F32)?;
         let mut all = results(&taped(&NET, &v, &setting(true))?, &v)?;
         let kept = Setting {
@@ -117,17 +118,7 @@ fn bits(threads: usize) -> Vec<u64> {
         all.extend([flat(&first)?, flat(&again)?]);
         assert!(all[0] == all[all.len() - 2] && all[0] == all[all.len() - 1]);
         Ok(all.into_iter().flatten().map(f64::to_bits).collect())
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let bits: Result<_> = pool.expect("threads").install(run);
-    bits.expect("valid shapes")
-}
-
-#[test]
-fn bits_depend_neither_on_threads_nor_on_kept_weights() {
-    let one = bits(1);
-    assert!(one == bits(2));
-    assert!(one == bits(4));
+    });
 }
 
 #[test]

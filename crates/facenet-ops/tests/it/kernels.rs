@@ -4,7 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{ConvConfig, Isa, Route, conv2d, with_isa};
 use proptest::prelude::*;
 
-use crate::tensors::{numbers, var};
+use crate::tensors::{assert_same_on_any_threads, numbers, var};
 
 /// What an `f32` sum of `k` products may be off by, in units of `2^-24 √k ‖products‖₂`: the sums
 /// before each of its roundings are of the order of `√k` products. Measured over 6,400 shapes:
@@ -152,30 +152,45 @@ pub(crate) fn config(stride: usize, padding: (usize, usize)) -> ConvConfig {
     }
 }
 
+/// One tile and one more, two panels and one more, for 12 x 32, 6 x 16 and 4 x 16; rows of odd
+/// channels too.
+pub(crate) fn tails() -> impl Iterator<Item = (Shape4, Shape4, ConvConfig)> {
+    let sizes = [(12, 32), (13, 33), (6, 16), (7, 17), (4, 48), (25, 65)];
+    sizes.into_iter().map(|(pixels, c)| {
+        let (xs, ws) = ([1, c, 1, pixels], [c, c, 1, 1]);
+        (xs, ws, config(1, (0, 0)))
+    })
+}
+
+/// Layers of the networks, on smaller images; two have more rows of output than a chunk of a
+/// weight gradient holds.
+pub(crate) fn layers() -> [(Shape4, Shape4, ConvConfig); 10] {
+    [
+        ([3, 3, 21, 21], [32, 3, 3, 3], config(2, (0, 0))),
+        ([2, 3, 16, 16], [64, 3, 3, 3], config(2, (1, 1))),
+        ([2, 128, 8, 8], [128, 128, 1, 7], config(1, (0, 3))),
+        ([2, 128, 8, 8], [128, 128, 7, 1], config(1, (3, 0))),
+        ([5, 192, 3, 3], [192, 192, 1, 3], config(1, (0, 1))),
+        ([2, 64, 9, 9], [80, 64, 1, 1], config(1, (0, 0))),
+        ([2, 48, 17, 17], [64, 48, 3, 3], config(2, (0, 0))),
+        ([11, 16, 12, 12], [24, 16, 3, 3], config(1, (1, 1))),
+        ([1, 4, 40, 40], [20, 4, 3, 3], config(1, (1, 1))),
+        ([3, 4, 40, 41], [20, 4, 5, 3], config(2, (2, 0))),
+    ]
+}
+
 #[test]
 fn full_panels_and_their_tails_agree_with_f64() {
-    // One tile and one more, two panels and one more, for 12 x 32, 6 x 16 and 4 x 16.
-    for (pixels, channels) in [(12, 32), (13, 33), (6, 16), (7, 17), (4, 48), (25, 65)] {
-        check(
-            [1, channels, 1, pixels],
-            [channels, channels, 1, 1],
-            config(1, (0, 0)),
-        );
+    for (xs, ws, config) in tails() {
+        check(xs, ws, config);
     }
 }
 
 #[test]
 fn shapes_of_the_networks_agree_with_f64() {
-    check([3, 3, 21, 21], [32, 3, 3, 3], config(2, (0, 0)));
-    check([2, 3, 16, 16], [64, 3, 3, 3], config(2, (1, 1)));
-    check([2, 128, 8, 8], [128, 128, 1, 7], config(1, (0, 3)));
-    check([2, 128, 8, 8], [128, 128, 7, 1], config(1, (3, 0)));
-    check([5, 192, 3, 3], [192, 192, 1, 3], config(1, (0, 1)));
-    check([2, 64, 9, 9], [80, 64, 1, 1], config(1, (0, 0)));
-    check([2, 48, 17, 17], [64, 48, 3, 3], config(2, (0, 0)));
-    check([11, 16, 12, 12], [24, 16, 3, 3], config(1, (1, 1)));
-    // More rows of output than a chunk holds.
-    check([1, 4, 40, 40], [20, 4, 3, 3], config(1, (1, 1)));
+    for (xs, ws, config) in layers() {
+        check(xs, ws, config);
+    }
 }
 
 /// Which values are NaN, and which infinite with which sign.
@@ -217,32 +232,27 @@ fn nan_and_infinity_go_where_f64_takes_them_and_nowhere_else() -> Result<()> {
     Ok(())
 }
 
-/// Bits of the three passes of some layers on `threads` threads.
-fn bits(isa: Isa, threads: usize) -> Vec<u64> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let run = || -> Result<Vec<u64>> {
-        let mut bits = Vec::new();
-        for (xs, ws, config) in [
-            // A gradient in parts, one by rows, and few pixels for the threads.
-            ([9, 12, 20, 20], [20, 12, 3, 3], config(1, (1, 1))),
-            ([3, 130, 9, 9], [150, 130, 3, 3], config(2, (1, 1))),
-            ([1, 70, 3, 3], [200, 70, 1, 3], config(1, (0, 1))),
-        ] {
-            let (x, w) = (rounded(&var(4, &xs)?)?, rounded(&var(5, &ws)?)?);
-            let passes = with_isa(isa, || passes(&x, &w, config, Route::Own, output_weights))?;
-            bits.extend(passes.into_iter().flatten().map(f64::to_bits));
-        }
-        Ok(bits)
-    };
-    pool.expect("threads").install(run).expect("valid shapes")
+/// A weight gradient in parts, one by rows, and few pixels for the threads.
+pub(crate) fn shared_out() -> [(Shape4, Shape4, ConvConfig); 3] {
+    [
+        ([9, 12, 20, 20], [20, 12, 3, 3], config(1, (1, 1))),
+        ([3, 130, 9, 9], [150, 130, 3, 3], config(2, (1, 1))),
+        ([1, 70, 3, 3], [200, 70, 1, 3], config(1, (0, 1))),
+    ]
 }
 
 #[test]
 fn bits_do_not_depend_on_the_number_of_threads() {
     for isa in sets() {
-        let one = bits(isa, 1);
-        assert!(one == bits(isa, 2), "{isa:?}");
-        assert!(one == bits(isa, 4), "{isa:?}");
+        assert_same_on_any_threads(&format!("{isa:?}"), || {
+            let mut bits = Vec::new();
+            for (xs, ws, config) in shared_out() {
+                let (x, w) = (rounded(&var(4, &xs)?)?, rounded(&var(5, &ws)?)?);
+                let run = || passes(&x, &w, config, Route::Own, output_weights);
+                bits.extend(with_isa(isa, run)?.into_iter().flatten().map(f64::to_bits));
+            }
+            Ok(bits)
+        });
     }
 }
 

@@ -8,6 +8,7 @@ use facenet_ops::{
 use proptest::prelude::*;
 
 use crate::net::{EPS, Kept, NET, Net, composed, flat, layers, results, variables, weighted};
+use crate::tensors::assert_same_on_any_threads;
 
 /// Rounding of `f32` through a convolution, a normalisation and back, relative to the largest
 /// value of each result; a channel whose values are nearly equal is scaled up by at most 10.
@@ -86,22 +87,13 @@ proptest! {
     }
 }
 
-fn bits(threads: usize) -> Vec<u64> {
-    let run = || {
+#[test]
+fn bits_do_not_depend_on_the_number_of_threads() {
+    assert_same_on_any_threads("a tape", || {
         let v = variables(&NET, DType::F32)?;
         let all = results(&taped(&NET, &v, true)?, &v)?;
         Ok(all.into_iter().flatten().map(f64::to_bits).collect())
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let bits: Result<_> = pool.expect("threads").install(run);
-    bits.expect("valid shapes")
-}
-
-#[test]
-fn bits_do_not_depend_on_the_number_of_threads() {
-    let one = bits(1);
-    assert!(one == bits(2));
-    assert!(one == bits(4));
+    });
 }
 
 #[test]

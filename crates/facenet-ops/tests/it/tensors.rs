@@ -52,3 +52,14 @@ pub(crate) fn gradients(
     let grads = vars.iter().map(of).collect::<Result<_>>()?;
     Ok((y, grads))
 }
+
+/// Runs `f`, which gives bits, on one thread and on more: none depends on their number.
+#[track_caller]
+pub(crate) fn assert_same_on_any_threads(what: &str, f: impl Fn() -> Result<Vec<u64>> + Sync) {
+    let [one, two, four] = [1, 2, 4].map(|threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let bits = pool.expect("threads").install(&f);
+        bits.expect("valid shapes")
+    });
+    assert!(one == two && one == four, "{what}");
+}
