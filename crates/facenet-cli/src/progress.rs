@@ -30,6 +30,7 @@ impl Work {
         match self {
             Work::Stage(Stage::Scan) => "scan",
             Work::Stage(Stage::Mine) => "mine",
+            Work::Stage(Stage::Classify) => "classify",
             Work::Stage(Stage::Score) => "score",
             Work::Stage(Stage::Embed) => "embed",
             Work::Steps => "train",

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use facenet_train::TrainConfig;
 use facenet_train::dataset::Recipe;
+use facenet_train::{Strategy, TrainConfig};
 
 use crate::args::{RecipeArgs, TrainArgs};
 use crate::failure::Failure;
+use crate::loss::check_loss;
 use crate::strategy::strategy;
 use crate::values::expand;
 
@@ -33,8 +34,11 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         None => TrainConfig::demo(),
     };
     apply_explicit(args, &mut config);
-    if let Some(strategy) = strategy(args)? {
-        config.strategy = strategy;
+    check_loss(args, config.loss)?;
+    match strategy(args)? {
+        Some(strategy) => config.strategy = strategy,
+        None if config.loss.has_head() => config.strategy = Strategy::OnePass,
+        None => {}
     }
     refuse_both_sources(args)?;
     apply_recipe(&args.recipe, &mut config)?;
@@ -75,7 +79,7 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given_some!(args => config;
         train_people, exclude_people, pretrained_model, checkpoint_every, lfw_nrof_folds,
     );
-    take_given!(args.loss => config; loss, margin);
+    take_given!(args.loss => config; loss, margin, arcface_scale, arcface_margin);
     take_given!(args.compute => config; precision, winograd);
     take_given_some!(args.compute => config; threads);
     config.max_image_side = args.limits.max_image_side;
@@ -153,7 +157,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::{Leftover, MiningMode, OptimizerKind};
+    use facenet_train::{Leftover, Loss, MiningMode, OptimizerKind};
 
     fn config_of(line: &str) -> TrainConfig {
         let words = std::iter::once("facenet").chain(line.split_whitespace());
@@ -209,6 +213,20 @@ mod tests {
             ..TrainConfig::reference("D".into())
         };
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn a_loss_with_a_classifier_takes_a_step_a_round() {
+        for (line, loss) in [("softmax", Loss::Softmax), ("arcface", Loss::Arcface)] {
+            let expected = TrainConfig {
+                loss,
+                strategy: Strategy::OnePass,
+                ..TrainConfig::demo()
+            };
+            assert_eq!(config_of(&format!("train --loss {line}")), expected);
+        }
+        let config = config_of("train --loss arcface --arcface-scale 30 --arcface-margin 0.3");
+        assert_eq!((config.arcface_scale, config.arcface_margin), (30.0, 0.3));
     }
 
     #[test]

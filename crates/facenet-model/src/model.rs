@@ -202,9 +202,25 @@ impl Model {
         mode: &Mode,
         gradients: &ParameterGradients,
     ) -> Result<Tensor, ModelError> {
+        Ok(l2_normalise(
+            &self.prelogits_with(images, mode, gradients)?,
+        )?)
+    }
+
+    /// [`Model::forward_with`], rows not yet of unit length: what a classifier that is trained on
+    /// top of the network takes (the reference's `prelogits`).
+    ///
+    /// # Errors
+    /// As [`Model::forward`].
+    pub fn prelogits_with(
+        &self,
+        images: &Tensor,
+        mode: &Mode,
+        gradients: &ParameterGradients,
+    ) -> Result<Tensor, ModelError> {
         let mut pass = self.pass(mode, true);
         pass.setting.gradients = Some(gradients.clone());
-        self.run(images, &pass, &mut |_, _| {})
+        self.prelogits(images, &pass, &mut |_, _| {})
     }
 
     /// The outputs of the network's stages by name, in order, without a graph.
@@ -280,12 +296,22 @@ impl Model {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor, ModelError> {
+        Ok(l2_normalise(&self.prelogits(images, pass, trace)?)?)
+    }
+
+    /// Rows that are not yet of unit length.
+    fn prelogits(
+        &self,
+        images: &Tensor,
+        pass: &Pass,
+        trace: &mut dyn FnMut(&str, &Tensor),
+    ) -> Result<Tensor, ModelError> {
         self.check(images, pass.train.is_some())?;
         let rows = self.network.forward(&images.contiguous()?, pass, trace)?;
         if matches!(&pass.train, Some(train) if train.update_statistics) {
             self.updates.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(l2_normalise(&rows)?)
+        Ok(rows)
     }
 
     fn pass(&self, mode: &Mode, is_tracked: bool) -> Pass {
@@ -366,6 +392,7 @@ fn is_tolerated(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Architecture;
 
     #[test]
     fn counters_and_the_classifier_are_tolerated_and_nothing_like_them() {
@@ -383,5 +410,23 @@ mod tests {
         ] {
             assert!(!is_tolerated(name), "{name}");
         }
+    }
+
+    #[test]
+    fn prelogits_of_unit_length_are_the_embeddings() -> Result<(), ModelError> {
+        let config = ModelConfig::new(Architecture::MobileFaceNet, 16, 8);
+        let model = Model::new(config, 1, DType::F32, &Device::Cpu)?;
+        let pixels = (0..2 * 3 * 16 * 16).map(|i| (i * 7919 % 201) as f32 / 100.0 - 1.0);
+        let images = Tensor::from_iter(pixels, &Device::Cpu)?.reshape((2, 3, 16, 16))?;
+        let apart = ParameterGradients::default();
+        for mode in [Mode::Eval, Mode::Train(TrainPass::default())] {
+            let rows = model.prelogits_with(&images, &mode, &apart)?;
+            let embeddings = model
+                .forward_with(&images, &mode, &apart)?
+                .to_vec2::<f32>()?;
+            assert_ne!(rows.to_vec2::<f32>()?, embeddings);
+            assert_eq!(l2_normalise(&rows)?.to_vec2::<f32>()?, embeddings);
+        }
+        Ok(())
     }
 }

@@ -36,8 +36,8 @@ pub(crate) fn model_card(
         progress.step,
         side = config.image_size,
     );
-    let idle = config.strategy.idle_setting();
-    let shown = SHOWN.iter().filter(|name| **name != idle);
+    let idle = config.idle_settings();
+    let shown = SHOWN.iter().filter(|name| !idle.contains(name));
     for (name, value) in shown.filter_map(|name| find(progress, name)) {
         let _ = writeln!(card, "| {name} | {value} |");
     }
@@ -56,11 +56,13 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 22] = [
     "centre_crop",
     "resize",
     "standardisation",
     "loss",
+    "arcface_scale",
+    "arcface_margin",
     "rule",
     "negative",
     "margin",

@@ -1,7 +1,7 @@
 //! A run's state on disk: one folder a step, complete or not there.
 //!
 //! `<run>/checkpoint-<step, 8 digits>/` holds `model.safetensors`, `ema.safetensors` where there
-//! is an average, `optimizer.safetensors`, `progress.json`, the caller's own files, and
+//! is an average, `head.safetensors` where there is a classifier, `optimizer.safetensors`, `progress.json`, the caller's own files, and
 //! `manifest.json` with length and SHA-256 of each, written last. The folder is made under
 //! another name, synchronised and renamed.
 //!
@@ -30,6 +30,8 @@ pub use store::{checkpoint_path, checkpoints, latest, prune, supersede, sweep};
 pub const MODEL_FILE: &str = "model.safetensors";
 /// File of the moving average.
 pub const EMA_FILE: &str = "ema.safetensors";
+/// File of the classifier.
+pub const HEAD_FILE: &str = "head.safetensors";
 /// File of the optimizer's state.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// File of the progress.
@@ -45,6 +47,8 @@ pub struct Checkpoint<P> {
     pub model: BTreeMap<String, Tensor>,
     /// Their moving average, where one is kept.
     pub ema: Option<BTreeMap<String, Tensor>>,
+    /// Parameters of the classifier by name, where the loss has one.
+    pub head: Option<BTreeMap<String, Tensor>>,
     /// State of the optimizer by name.
     pub optimizer: BTreeMap<String, Tensor>,
     /// All that is no tensor. Maps are written by rising key.
@@ -101,6 +105,9 @@ impl<P: Serialize> Checkpoint<P> {
         if let Some(ema) = &self.ema {
             write(EMA_FILE, &pack(EMA_FILE, ema)?)?;
         }
+        if let Some(head) = &self.head {
+            write(HEAD_FILE, &pack(HEAD_FILE, head)?)?;
+        }
         write(OPTIMIZER_FILE, &pack(OPTIMIZER_FILE, &self.optimizer)?)?;
         write(PROGRESS_FILE, &self.progress_bytes(folder)?)?;
         for (name, bytes) in extra {
@@ -131,20 +138,23 @@ impl<P: DeserializeOwned> Checkpoint<P> {
     pub fn load(folder: &Path, device: &Device) -> Result<Self, TrainError> {
         let manifest = Manifest::read(folder)?;
         manifest.check_presence(folder)?;
-        manifest.verify_except(
-            folder,
-            &[MODEL_FILE, EMA_FILE, OPTIMIZER_FILE, PROGRESS_FILE],
-        )?;
+        let read_below = [
+            MODEL_FILE,
+            EMA_FILE,
+            HEAD_FILE,
+            OPTIMIZER_FILE,
+            PROGRESS_FILE,
+        ];
+        manifest.verify_except(folder, &read_below)?;
         let tensors = |name: &str| {
             let bytes = manifest.read_member(folder, name)?;
             tensors::unpack(&bytes, &folder.join(name), device)
         };
+        let optional = |name: &str| manifest.contains(name).then(|| tensors(name)).transpose();
         Ok(Self {
             model: tensors(MODEL_FILE)?,
-            ema: manifest
-                .contains(EMA_FILE)
-                .then(|| tensors(EMA_FILE))
-                .transpose()?,
+            ema: optional(EMA_FILE)?,
+            head: optional(HEAD_FILE)?,
             optimizer: tensors(OPTIMIZER_FILE)?,
             progress: read_progress(&manifest, folder)?,
         })
@@ -224,6 +234,7 @@ mod tests {
         Checkpoint {
             model: tensors(&[value, f32::MIN_POSITIVE]),
             ema: Some(tensors(&[1.5])),
+            head: Some(tensors(&[value, 2.5])),
             optimizer: tensors(&[]),
             progress: keys.iter().map(|key| ((*key).to_owned(), 7)).collect(),
         }
@@ -254,6 +265,10 @@ mod tests {
         assert_eq!(bits(&saved.model), bits(&loaded.model));
         assert_eq!(bits(&saved.optimizer), bits(&loaded.optimizer));
         assert_eq!(saved.ema.as_ref().map(bits), loaded.ema.as_ref().map(bits));
+        assert_eq!(
+            saved.head.as_ref().map(bits),
+            loaded.head.as_ref().map(bits)
+        );
     }
 
     #[test]
@@ -272,6 +287,7 @@ mod tests {
             [
                 "README.md",
                 "ema.safetensors",
+                "head.safetensors",
                 "manifest.json",
                 "model.safetensors",
                 "optimizer.safetensors",

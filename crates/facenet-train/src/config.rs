@@ -113,6 +113,12 @@ pub struct TrainConfig {
     /// What a step minimises.
     #[serde(default)]
     pub loss: Loss,
+    /// With `arcface`: what cosines are multiplied by.
+    #[serde(default = "default_arcface_scale")]
+    pub arcface_scale: f64,
+    /// With `arcface`: what is added to the angle of the own identity, in radians.
+    #[serde(default = "default_arcface_margin")]
+    pub arcface_margin: f64,
     /// Batch-norm statistics while mining.
     pub mining_mode: MiningMode,
     /// Fate of unused triplets at an epoch's end.
@@ -222,6 +228,8 @@ impl TrainConfig {
             max_triplets: miner.max_triplets,
             margin: miner.margin,
             loss: Loss::Triplet,
+            arcface_scale: default_arcface_scale(),
+            arcface_margin: default_arcface_margin(),
             mining_mode: MiningMode::Eval,
             leftover: Leftover::Drop,
             max_empty_rounds: 10,
@@ -320,6 +328,13 @@ impl TrainConfig {
         crate::validate::check(self)
     }
 
+    /// Names of the settings that do nothing beside this loss and strategy.
+    pub fn idle_settings(&self) -> Vec<&'static str> {
+        let mut idle = self.loss.idle_settings();
+        idle.push(self.strategy.idle_setting());
+        idle
+    }
+
     /// The preprocessing recipe.
     pub fn recipe(&self) -> Recipe {
         Recipe {
@@ -399,6 +414,16 @@ impl TrainConfig {
 /// The chunk of a run that names none, and of runs from before there were chunks.
 fn default_chunk_size() -> usize {
     MAX_FORWARD
+}
+
+/// The scale of the paper (arXiv:1801.07698, §3.1).
+fn default_arcface_scale() -> f64 {
+    64.0
+}
+
+/// The margin of the paper, in radians (arXiv:1801.07698, §3.1).
+fn default_arcface_margin() -> f64 {
+    0.5
 }
 
 /// A value as a user would type it.

@@ -12,6 +12,7 @@ use crate::ema::Ema;
 use crate::embedder::{Rows, embed_pictures, reference_mining_mode};
 use crate::error::TrainError;
 use crate::feed::{Pass, Purpose};
+use crate::head::Head;
 use crate::observer::{Event, Observer, Stage};
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
@@ -28,6 +29,8 @@ pub(crate) struct Engine {
     pub(crate) progress: Progress,
     pub(crate) plan: Plan,
     pub(crate) model: Model,
+    /// The classifier, where the loss has one.
+    pub(crate) head: Option<Head>,
     pub(crate) optimizer: Optimizer,
     pub(crate) ema: Ema,
     pub(crate) scoring: Option<ScoringSet>,
@@ -67,6 +70,10 @@ impl Engine {
                 return Ok(true);
             };
             let has_stepped = match self.progress.config.strategy {
+                _ if self.head.is_some() => {
+                    self.classify(rate, observer)?;
+                    true
+                }
                 Strategy::OnePass => self.one_pass(rate, observer)?,
                 Strategy::Reference if self.progress.pending.is_empty() => {
                     self.mine_round(observer)?;

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Last};
 use crate::error::TrainError;
 use crate::evaluate::score;
 use crate::feed::{Feed, Pass, Purpose};
+use crate::head::Head;
 use crate::observer::{Event, Observer};
 use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
 use crate::statistics::settle_statistics;
@@ -142,7 +143,8 @@ impl Engine {
 
     /// Refuses weights that are no longer finite: a step finds out only about the one before.
     fn check_weights(&self) -> Result<(), TrainError> {
-        for (name, tensor) in self.model.state() {
+        let of_head = self.head.iter().flat_map(Head::state);
+        for (name, tensor) in self.model.state().into_iter().chain(of_head) {
             // A finite number less itself is 0; infinity and NaN give NaN.
             let difference = tensor.sub(&tensor)?.sum_all()?.to_dtype(DType::F64)?;
             if difference.to_scalar::<f64>()? != 0.0 {
@@ -160,6 +162,7 @@ impl Engine {
         let checkpoint = Checkpoint {
             model: self.model.state(),
             ema: Some(self.ema.shadow().clone()),
+            head: self.head.as_ref().map(Head::state),
             optimizer: self.optimizer.state()?,
             progress: self.progress.clone(),
         };
@@ -205,6 +208,7 @@ impl Engine {
 
     fn saved_config(&self) -> SavedConfig {
         let progress = &self.progress;
+        let has_triplets = !progress.config.loss.has_head();
         SavedConfig {
             format: FORMAT,
             model: self.model.config().clone(),
@@ -215,8 +219,8 @@ impl Engine {
                 "data": progress.data_fingerprint,
                 "strategy": progress.config.strategy,
                 "loss": progress.config.loss,
-                "rule": progress.config.rule,
-                "margin": shortest(progress.config.margin),
+                "rule": has_triplets.then_some(progress.config.rule),
+                "margin": has_triplets.then(|| shortest(progress.config.margin)),
                 "precision": precision_name(progress.config.precision),
                 "winograd": progress.config.winograd,
                 "optimizer": progress.config.optimizer,

@@ -4,6 +4,7 @@ pub mod bench;
 mod card;
 mod checkpoint;
 mod chunks;
+mod classify;
 mod compute;
 mod config;
 mod dense;
@@ -17,6 +18,7 @@ mod error;
 mod evaluate;
 mod events;
 mod feed;
+mod head;
 mod import;
 mod keep;
 mod loss;
@@ -51,8 +53,8 @@ pub use facenet_model as model;
 pub use facenet_sampler as sampler;
 
 pub use checkpoint::{
-    Checkpoint, EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path, checkpoints,
-    latest, prune, supersede, sweep,
+    Checkpoint, EMA_FILE, HEAD_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path,
+    checkpoints, latest, prune, supersede, sweep,
 };
 pub use compute::{MAX_THREADS, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};

@@ -14,7 +14,27 @@ pub enum Loss {
     /// Mean over triplets of `ln(1 + exp(d_ap - d_an))` (arXiv:1703.07737). The margin is then
     /// what mining rules select by, and no part of the loss.
     SoftMargin,
+    /// Mean over images of the cross-entropy of a linear layer on rows not yet of unit length
+    /// (the reference's `train_softmax.py`). Nothing is mined.
+    Softmax,
+    /// The same on cosines, that of the own identity moved by a margin in its angle
+    /// (arXiv:1801.07698). Nothing is mined.
+    Arcface,
 }
+
+/// Settings of mining, which a loss without triplets does not do.
+const OF_TRIPLETS: [&str; 8] = [
+    "margin",
+    "rule",
+    "negative",
+    "only_violating",
+    "max_triplets",
+    "mining_mode",
+    "leftover",
+    "max_empty_rounds",
+];
+/// Settings of [`Loss::Arcface`].
+const OF_ARCFACE: [&str; 2] = ["arcface_scale", "arcface_margin"];
 
 impl Loss {
     /// Its name on a command line.
@@ -22,7 +42,22 @@ impl Loss {
         match self {
             Self::Triplet => "triplet",
             Self::SoftMargin => "soft-margin",
+            Self::Softmax => "softmax",
+            Self::Arcface => "arcface",
         }
+    }
+
+    /// Whether it trains a classifier of the identities beside the network, a step on each round,
+    /// instead of triplets.
+    pub fn has_head(self) -> bool {
+        matches!(self, Self::Softmax | Self::Arcface)
+    }
+
+    /// Names of the settings that belong to other losses and do nothing here.
+    pub fn idle_settings(self) -> Vec<&'static str> {
+        let of_triplets = OF_TRIPLETS.iter().filter(|_| self.has_head());
+        let of_arcface = OF_ARCFACE.iter().filter(|_| self != Self::Arcface);
+        of_triplets.chain(of_arcface).copied().collect()
     }
 }
 
@@ -85,10 +120,27 @@ mod tests {
 
     #[test]
     fn names_are_those_that_are_stored() {
-        for loss in [Loss::Triplet, Loss::SoftMargin] {
+        for loss in [
+            Loss::Triplet,
+            Loss::SoftMargin,
+            Loss::Softmax,
+            Loss::Arcface,
+        ] {
             let stored = serde_json::to_value(loss).expect("a name");
             assert_eq!(stored, loss.name());
         }
+    }
+
+    #[test]
+    fn every_idle_setting_is_one_of_a_configuration() {
+        let names = TrainConfig::demo().arguments();
+        for loss in [Loss::Triplet, Loss::Softmax, Loss::Arcface] {
+            for idle in loss.idle_settings() {
+                assert!(names.iter().any(|(name, _)| name == idle), "{idle}");
+            }
+        }
+        assert_eq!(Loss::SoftMargin.idle_settings(), OF_ARCFACE);
+        assert_eq!(Loss::Arcface.idle_settings(), OF_TRIPLETS);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum Stage {
     Scan,
     /// Embedding a round's images for mining.
     Mine,
+    /// Taking a round's images through the network and back, for a classifier.
+    Classify,
     /// Embedding images to score.
     Score,
     /// Embedding images to write them.

@@ -12,7 +12,7 @@ use crate::feed::{Pass, Purpose};
 use crate::loss::Cost;
 use crate::observer::{Event, Observer, Stage};
 use crate::round::{Embedded, Round};
-use crate::step::{Manner, Stepped, training_mode, update};
+use crate::step::{Manner, Shown, Stepped, training_mode, update};
 use crate::triplet_sum::{TripletMean, TripletSum};
 
 impl Engine {
@@ -55,7 +55,8 @@ impl Engine {
         Ok(true)
     }
 
-    fn load_round(&self) -> Result<Round, TrainError> {
+    /// The images of the round, dealt out to chunks.
+    pub(crate) fn load_round(&self) -> Result<Round, TrainError> {
         let config = &self.progress.config;
         let ids = self.plan.round_images(self.progress.round);
         let ids = dealt(&ids, config.chunk_size);
@@ -107,9 +108,11 @@ fn seen(mean: &TripletMean, images: usize) -> Stepped {
     Stepped {
         loss: mean.loss,
         images,
-        active_share: mean.active_share,
-        d_ap: mean.d_ap,
-        d_an: mean.d_an,
+        shown: Shown::Triplets {
+            active_share: mean.active_share,
+            d_ap: mean.d_ap,
+            d_an: mean.d_an,
+        },
         gradient_norm: 0.0,
     }
 }

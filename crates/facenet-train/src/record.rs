@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::events::EventWriter;
 use crate::progress::Progress;
 use crate::run_folder::{GitRevision, RunFolder, run_name};
-use crate::step::Stepped;
+use crate::step::{Shown, Stepped};
 
 /// Where the program's source lay when it was built: its revision is what the log names, not that
 /// of the user's working folder.
@@ -102,14 +102,24 @@ impl Record {
         made: &Stepped,
         rate: f64,
     ) -> Result<(), TrainError> {
-        let values = [
-            ("loss", made.loss as f32),
-            ("learning_rate", rate as f32),
-            ("train/active_share", made.active_share as f32),
-            ("train/d_ap", made.d_ap as f32),
-            ("train/d_an", made.d_an as f32),
-            ("train/gradient_norm", made.gradient_norm as f32),
-        ];
+        let mut values = vec![("loss", made.loss), ("learning_rate", rate)];
+        match made.shown {
+            Shown::Triplets {
+                active_share,
+                d_ap,
+                d_an,
+            } => values.extend([
+                ("train/active_share", active_share),
+                ("train/d_ap", d_ap),
+                ("train/d_an", d_an),
+            ]),
+            Shown::Classes { accuracy } => values.push(("train/accuracy", accuracy)),
+        }
+        values.push(("train/gradient_norm", made.gradient_norm));
+        let values: Vec<_> = values
+            .iter()
+            .map(|&(tag, value)| (tag, value as f32))
+            .collect();
         self.write(step, &values)
     }
 

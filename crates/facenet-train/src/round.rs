@@ -41,7 +41,7 @@ impl Round {
     }
 
     /// Some of the images as `[n, 3, side, side]`.
-    fn images(&self, rows: &Range<usize>, model: &Model) -> Result<Tensor, TrainError> {
+    pub(crate) fn images(&self, rows: &Range<usize>, model: &Model) -> Result<Tensor, TrainError> {
         let side = model.config().image_size;
         let size = 3 * side * side;
         let pixels = &self.pixels[rows.start * size..rows.end * size];
@@ -187,7 +187,7 @@ impl Embedded {
 }
 
 /// Adds the parameters' gradients of `more` to those of `total`.
-fn sum(
+pub(crate) fn sum(
     mut total: GradStore,
     mut more: GradStore,
     parameters: &[Parameter<'_>],
@@ -206,7 +206,7 @@ fn sum(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use candle_core::Device;
     use facenet_miner::Triplet;
     use facenet_model::{Architecture, DropoutKey, ModelConfig, Route, triplet_loss};
@@ -218,14 +218,14 @@ mod tests {
     const SIDE: usize = 16;
     const MARGIN: f32 = 0.5;
 
-    fn model() -> Model {
+    pub(crate) fn model() -> Model {
         let mut config = ModelConfig::new(Architecture::MobileFaceNet, SIDE, 8);
         config.keep_probability = 0.8;
         Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have")
     }
 
     /// 12 pictures of four identities.
-    fn round() -> Round {
+    pub(crate) fn round() -> Round {
         let id = |row: u32| ImageId {
             identity: row / 3,
             image: row % 3,
@@ -237,7 +237,7 @@ mod tests {
         }
     }
 
-    fn training() -> Mode {
+    pub(crate) fn training() -> Mode {
         Mode::Train(TrainPass {
             dropout: Some(DropoutKey {
                 seed: 1,
@@ -282,7 +282,7 @@ mod tests {
         numbers(model, &store)
     }
 
-    fn numbers(model: &Model, store: &GradStore) -> Vec<f64> {
+    pub(crate) fn numbers(model: &Model, store: &GradStore) -> Vec<f64> {
         let of = |parameter: Parameter<'_>| {
             let grad = store.get(parameter.var).expect("every parameter has one");
             let grad = grad.flatten_all()?.to_dtype(DType::F64)?;
@@ -293,7 +293,7 @@ mod tests {
     }
 
     /// L2 of the difference over that of `expected`.
-    fn relative(found: &[f64], expected: &[f64]) -> f64 {
+    pub(crate) fn relative(found: &[f64], expected: &[f64]) -> f64 {
         let squares =
             |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum() };
         let zeros = vec![0.0; expected.len()];

@@ -15,6 +15,7 @@ use crate::device::open_device;
 use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::TrainError;
+use crate::head::Head;
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
@@ -117,6 +118,7 @@ fn begin(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome,
     let scoring = ScoringSet::of(config, observer)?;
     let pictures = training_pictures(config, observer)?;
     let fingerprint = fingerprint(&*pictures);
+    let head = Head::of(config, &pictures.sizes(), &device)?;
     let plan = Plan::new(config, pictures)?;
     warn_of_no_step(&plan.schedule, observer);
     let model = first_model(config, &device, observer)?;
@@ -130,6 +132,7 @@ fn begin(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome,
         last: None,
         plan,
         model,
+        head,
         scoring,
     };
     finish(engine, observer)
@@ -162,6 +165,10 @@ fn go_on(
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
+    let head = Head::of(&config, &pictures.sizes(), &device)?;
+    if let Some(head) = &head {
+        head.load(stored.head.as_ref(), folder)?;
+    }
     let plan = Plan::new(&config, pictures)?;
     let (model, _) = Model::from_tensors(config.model(), stored.model, DType::F32, &device)?;
     let model = model.with_arithmetic(config.arithmetic());
@@ -172,11 +179,9 @@ fn go_on(
     }
     let mut optimizer = Optimizer::new(&config.optimizer());
     let parameters = model.parameters();
-    optimizer.load_state(
-        &stored.optimizer,
-        parameters.iter().map(|p| (p.name, p.var)),
-    )?;
-    drop(parameters);
+    let parameters = parameters.iter().map(|p| (p.name, p.var));
+    let of_head = head.iter().flat_map(Head::parameters);
+    optimizer.load_state(&stored.optimizer, parameters.chain(of_head))?;
     let run_dir = run_dir_of(folder)?;
     let record = Record::reopen(&config, &run_dir, &request.command_line)?;
     let note = format!(
@@ -191,6 +196,7 @@ fn go_on(
             progress,
             plan,
             model,
+            head,
             optimizer,
             ema,
             scoring,

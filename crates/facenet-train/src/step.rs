@@ -26,14 +26,29 @@ pub(crate) struct Stepped {
     pub(crate) loss: f64,
     /// Images that went through.
     pub(crate) images: usize,
-    /// Share of the triplets that still violated the margin.
-    pub(crate) active_share: f64,
-    /// Mean squared L2, anchor to positive.
-    pub(crate) d_ap: f64,
-    /// Mean squared L2, anchor to negative.
-    pub(crate) d_an: f64,
+    /// What else the loss has seen.
+    pub(crate) shown: Shown,
     /// L2 norm of the whole gradient.
     pub(crate) gradient_norm: f64,
+}
+
+/// What a step shows besides its loss.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shown {
+    /// A step on triplets.
+    Triplets {
+        /// Share of the triplets that still violated the margin.
+        active_share: f64,
+        /// Mean squared L2, anchor to positive.
+        d_ap: f64,
+        /// Mean squared L2, anchor to negative.
+        d_an: f64,
+    },
+    /// A step of a classifier.
+    Classes {
+        /// Share of the images whose own identity has the largest output.
+        accuracy: f64,
+    },
 }
 
 /// Trains once on `triplets`; `None` when not one of them could be read.
@@ -97,9 +112,11 @@ pub(crate) fn step_on(
     let seen = Stepped {
         loss: scalar(&triplet.loss)?,
         images: images.dim(0)?,
-        active_share: active_share(&triplet.d_ap, &triplet.d_an, margin)?,
-        d_ap: scalar(&triplet.d_ap.mean_all()?)?,
-        d_an: scalar(&triplet.d_an.mean_all()?)?,
+        shown: Shown::Triplets {
+            active_share: active_share(&triplet.d_ap, &triplet.d_an, margin)?,
+            d_ap: scalar(&triplet.d_ap.mean_all()?)?,
+            d_an: scalar(&triplet.d_an.mean_all()?)?,
+        },
         gradient_norm: 0.0,
     };
     update(model, optimizer, &gradients, seen, manner)
@@ -120,13 +137,26 @@ pub(crate) fn update(
 ) -> Result<Stepped, TrainError> {
     let parameters = model.parameters();
     let updates = updates(&parameters, gradients);
+    apply(optimizer, &updates, seen, manner.step, manner.rate)
+}
+
+/// [`update`] of any parameters.
+///
+/// - `step`: its number, for messages
+pub(crate) fn apply(
+    optimizer: &mut Optimizer,
+    updates: &[Update<'_>],
+    seen: Stepped,
+    step: u64,
+    rate: f64,
+) -> Result<Stepped, TrainError> {
     let made = Stepped {
-        loss: seen.loss + optimizer.regularisation(&updates)?,
-        gradient_norm: gradient_norm(&updates)?,
+        loss: seen.loss + optimizer.regularisation(updates)?,
+        gradient_norm: gradient_norm(updates)?,
         ..seen
     };
-    check_finite(&made, manner.step)?;
-    optimizer.step(&updates, manner.rate)?;
+    check_finite(&made, step)?;
+    optimizer.step(updates, rate)?;
     Ok(made)
 }
 
@@ -203,7 +233,11 @@ pub(crate) fn training_mode(config: &TrainConfig, epoch: u64, step: u64) -> Mode
     })
 }
 
-fn updates<'a>(parameters: &'a [Parameter<'a>], gradients: &'a GradStore) -> Vec<Update<'a>> {
+/// The updates that a backward pass makes.
+pub(crate) fn updates<'a>(
+    parameters: &'a [Parameter<'a>],
+    gradients: &'a GradStore,
+) -> Vec<Update<'a>> {
     let with_gradient = parameters.iter().filter_map(|parameter| {
         let grad = gradients.get(parameter.var)?;
         Some(Update {

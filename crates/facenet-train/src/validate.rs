@@ -1,9 +1,12 @@
 //! Checks of a [`TrainConfig`] that need neither files nor a model.
 
+use std::f64::consts::FRAC_PI_2;
+
 use crate::compute::check_arithmetic;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::source::FIRST_TEST_IDENTITY;
+use crate::strategy::Strategy;
 
 /// Most images of a step or a round: their embeddings alone would fill a large machine.
 const MAX_COUNT: u64 = 1 << 24;
@@ -52,6 +55,15 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
             "--chunk-size",
             config.chunk_size >= MIN_CHUNK,
             least(config.chunk_size, MIN_CHUNK),
+        ),
+        (
+            "--strategy",
+            !config.loss.has_head() || config.strategy == Strategy::OnePass,
+            format!(
+                "found reference beside --loss {}, which mines nothing: a round is a step; give \
+                 one-pass",
+                config.loss.name()
+            ),
         ),
         (
             "--people-per-batch",
@@ -200,6 +212,19 @@ fn rates(config: &TrainConfig) -> Vec<Check> {
             above_zero(f64::from(config.margin)),
         ),
         (
+            "--arcface-scale",
+            positive(config.arcface_scale),
+            above_zero(config.arcface_scale),
+        ),
+        (
+            "--arcface-margin",
+            (0.0..=FRAC_PI_2).contains(&config.arcface_margin),
+            format!(
+                "found {}, expected an angle from 0 to pi / 2",
+                config.arcface_margin
+            ),
+        ),
+        (
             "--adam-epsilon",
             positive(config.adam_epsilon),
             above_zero(config.adam_epsilon),
@@ -325,10 +350,17 @@ mod tests {
         check_refused(|c| c.moving_average_decay = 1.0, "--moving-average-decay");
         check_refused(|c| c.learning_rate = f64::INFINITY, "--learning-rate");
         check_refused(|c| c.bn_momentum = 1.5, "--bn-momentum");
+        check_refused(|c| c.arcface_scale = 0.0, "--arcface-scale: found 0");
+        check_refused(|c| c.arcface_margin = 1.6, "--arcface-margin: found 1.6");
+        check_refused(|c| c.arcface_margin = f64::NAN, "--arcface-margin");
     }
 
     #[test]
     fn combinations_without_sense_are_refused() {
+        check_refused(
+            |c| c.loss = crate::loss::Loss::Softmax,
+            "--strategy: found reference beside --loss softmax",
+        );
         check_refused(
             |c| c.train_people = Some("people.txt:1-8".to_owned()),
             "--data-dir",

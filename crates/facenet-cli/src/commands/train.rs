@@ -166,9 +166,9 @@ fn announce(args: &TrainArgs, config: &TrainConfig, arguments: &[OsString], outp
 /// The configuration as flags, to be pasted into a shell, and what it leaves unset.
 fn spelled(config: &TrainConfig) -> String {
     let (mut flags, mut unset) = (vec![String::new()], Vec::new());
-    let idle = config.strategy.idle_setting();
+    let idle = config.idle_settings();
     for (name, value) in config.arguments() {
-        if name == idle {
+        if idle.contains(&name.as_str()) {
             continue;
         }
         let name = name.replace('_', "-");
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::Strategy;
+    use facenet_train::{Loss, Strategy};
 
     #[test]
     fn a_resumed_run_is_given_all_that_may_change() {
@@ -292,11 +292,14 @@ mod tests {
             random_flip: false,
             ..TrainConfig::demo()
         });
-        check_comes_back(&TrainConfig {
-            strategy: Strategy::OnePass,
-            chunk_size: 30,
-            ..TrainConfig::demo()
-        });
+        for loss in [Loss::Triplet, Loss::Softmax, Loss::Arcface] {
+            check_comes_back(&TrainConfig {
+                strategy: Strategy::OnePass,
+                chunk_size: 30,
+                loss,
+                ..TrainConfig::demo()
+            });
+        }
     }
 
     #[test]

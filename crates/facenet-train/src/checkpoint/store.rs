@@ -213,6 +213,7 @@ mod tests {
         Checkpoint {
             model: BTreeMap::new(),
             ema: None,
+            head: None,
             optimizer: BTreeMap::new(),
             progress,
         }

@@ -19,18 +19,25 @@ fn arb_tensors() -> impl Strategy<Value = BTreeMap<String, Tensor>> {
 }
 
 fn arb_checkpoint() -> impl Strategy<Value = Checkpoint<Value>> {
-    let ema = prop::option::of(arb_tensors());
-    (arb_tensors(), ema, arb_tensors(), any::<u64>(), ".{0,8}").prop_map(
-        |(model, ema, optimizer, step, note)| {
+    let optional = || prop::option::of(arb_tensors());
+    let optional = (optional(), optional());
+    (
+        arb_tensors(),
+        optional,
+        arb_tensors(),
+        any::<u64>(),
+        ".{0,8}",
+    )
+        .prop_map(|(model, (ema, head), optimizer, step, note)| {
             let progress = json!({ "step": step, "note": note, "pending": [[1, 2], [3, 4]] });
             Checkpoint {
                 model,
                 ema,
+                head,
                 optimizer,
                 progress,
             }
-        },
-    )
+        })
 }
 
 fn bits(tensors: &BTreeMap<String, Tensor>) -> Vec<(String, Vec<u32>)> {
@@ -70,6 +77,7 @@ proptest! {
         let loaded = load(&path)?;
         prop_assert_eq!(bits(&saved.model), bits(&loaded.model));
         prop_assert_eq!(saved.ema.as_ref().map(bits), loaded.ema.as_ref().map(bits));
+        prop_assert_eq!(saved.head.as_ref().map(bits), loaded.head.as_ref().map(bits));
         prop_assert_eq!(bits(&saved.optimizer), bits(&loaded.optimizer));
         prop_assert_eq!(&saved.progress, &loaded.progress);
         let again = loaded.save(run.path(), 2, &[("config.json", b"{}")])?;

@@ -39,7 +39,7 @@ fn a_resumed_run_with_a_soft_margin_is_the_uninterrupted_one() {
 }
 
 /// A short run that learns: 40 drawn people, scored on 40 others.
-fn learner(scratch: &Scratch) -> TrainConfig {
+pub(crate) fn learner(scratch: &Scratch) -> TrainConfig {
     TrainConfig {
         synthetic_identities: 40,
         synthetic_images: 8,
@@ -64,7 +64,7 @@ fn learner(scratch: &Scratch) -> TrainConfig {
 
 /// Trains and holds the accuracy on people never seen against that before.
 #[track_caller]
-fn check_learns(change: impl FnOnce(&mut TrainConfig)) {
+pub(crate) fn check_learns(change: impl FnOnce(&mut TrainConfig)) {
     let scratch = Scratch::new();
     let mut config = learner(&scratch);
     change(&mut config);

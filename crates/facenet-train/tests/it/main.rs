@@ -1,6 +1,7 @@
 //! Integration tests of the training engine.
 
 mod checkpoint;
+mod classifiers;
 mod defaults;
 mod ema;
 mod epochs;
