@@ -1,7 +1,8 @@
 //! GF/s of CPU time of each convolution, one thread, beside the peak of a core.
 //!
 //! `cargo bench -p facenet-ops --bench layers -- [BATCH] [avx512|avx2|portable] [bf16]
-//! [winograd]`; the last goes through the layers that Winograd's algorithm is for, by both. Nominal
+//! [winograd [NAME]]`; the last goes through the layers that Winograd's algorithm is for, those whose
+//! name begins so, by both. Nominal
 //! operations, padding counted; each call packs its weights and makes its output. A layer with
 //! padding may pass the peak, since zeros are not multiplied. Linux: CPU time is read from
 //! `/proc/thread-self/schedstat`.
@@ -219,10 +220,10 @@ fn table(title: &str, batch: usize, layers: &[Layer], how: (Isa, Precision)) -> 
 }
 
 /// The layers that Winograd's algorithm is for, by both, first one then the other, twice.
-fn winograd_table(batch: usize, isa: Isa) -> Result<()> {
+fn winograd_table(batch: usize, isa: Isa, names: &str) -> Result<()> {
     println!("\nDirect, then Winograd, nominal; batch {batch}, {isa:?}, one thread");
     println!("{:24} | {:>6} {:>6} {:>6}", "layer", "y", "dX", "dW");
-    for layer in &INCEPTION {
+    for layer in INCEPTION.iter().filter(|layer| layer.0.starts_with(names)) {
         let direct = conv(batch, layer)?;
         let Ok(winograd) = direct.by(Algorithm::Winograd) else {
             continue;
@@ -253,8 +254,9 @@ fn main() -> Result<()> {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     pool.map_err(candle_core::Error::wrap)?.install(|| {
         with_isa(isa, || {
-            if arguments.iter().any(|a| a == "winograd") {
-                return winograd_table(batch, isa);
+            if let Some(at) = arguments.iter().position(|a| a == "winograd") {
+                let names = arguments.get(at + 1).map_or("", String::as_str);
+                return winograd_table(batch, isa, names);
             }
             table("Inception-ResNet-v1, 160 pixels", batch, &INCEPTION, how)?;
             table("MobileFaceNet, 112 pixels", batch, &MOBILEFACENET, how)

@@ -180,6 +180,16 @@ unsafe fn tile<T: Number, const V: usize, const J: usize>(tile: &Tile<'_, T>) {
     // SAFETY: the caller's promise.
     let sums = unsafe { sums::<T, V, J>(tile) };
     let epilogue = tile.epilogue;
+    if tile.channels == V * LANES && epilogue.is_none() {
+        for (target, sums) in tile.targets.iter().zip(&sums).take(J) {
+            for (v, &sum) in sums.iter().enumerate().take(V) {
+                let to = tile.output.wrapping_add(target + tile.channel + LANES * v);
+                // SAFETY: the output holds all lanes of these channels.
+                unsafe { store(to, __mmask16::MAX, sum) };
+            }
+        }
+        return;
+    }
     for v in 0..V {
         let (mask, channel) = (mask(tile.channels, v), tile.channel + LANES * v);
         // SAFETY: lanes beyond the channels are masked, the others are there.

@@ -32,6 +32,15 @@ pub(crate) struct Epilogue<'a, T> {
     pub(crate) activation: Activation<'a>,
 }
 
+impl<T> Epilogue<'_, T> {
+    /// Whether a sum is stored as it is.
+    #[inline]
+    pub(super) fn is_none(&self) -> bool {
+        let is_summed = self.scale.is_none() && self.bias.is_none() && self.added.is_none();
+        is_summed && matches!(self.activation, Activation::Identity)
+    }
+}
+
 impl<T> Default for Epilogue<'_, T> {
     fn default() -> Self {
         Self {

@@ -3,6 +3,7 @@
 
 pub(crate) mod gather;
 mod lanes;
+pub(crate) mod square;
 mod transform;
 pub(crate) mod turn;
 

@@ -100,7 +100,7 @@ impl<T: Number> Panels<T> {
 }
 
 /// Rows and columns that are turned about together: a cache line of either.
-const BLOCK: usize = 16;
+pub(crate) const BLOCK: usize = 16;
 
 /// Calls `f` with the first row and the first column of each block.
 fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, usize)) {
@@ -112,12 +112,12 @@ fn for_blocks(rows: usize, columns: usize, mut f: impl FnMut(usize, usize)) {
 }
 
 /// A corner of a matrix, to be written column by column.
-struct Block([[f32; BLOCK]; BLOCK]);
+pub(crate) struct Block([[f32; BLOCK]; BLOCK]);
 
 impl Block {
     /// Of lanes of `len` values, `lanes` of them, from value `at.0` of lane `at.1` on; zeros
     /// beyond.
-    fn read(lanes: &[f32], (len, n): (usize, usize), at: (usize, usize)) -> Self {
+    pub(crate) fn read(lanes: &[f32], (len, n): (usize, usize), at: (usize, usize)) -> Self {
         let mut block = [[0.0; BLOCK]; BLOCK];
         let values = at.0..len.min(at.0 + BLOCK);
         for (to, lane) in block.iter_mut().zip(at.1..n) {
@@ -128,7 +128,7 @@ impl Block {
     }
 
     /// Value `i` of each lane.
-    fn write_column(&self, i: usize, to: &mut [f32]) {
+    pub(crate) fn write_column(&self, i: usize, to: &mut [f32]) {
         to.iter_mut()
             .zip(&self.0)
             .for_each(|(to, lane)| *to = lane[i]);

@@ -20,13 +20,14 @@ use rayon::prelude::*;
 use crate::isa::Isa;
 use crate::microkernels::buffer::Buffer;
 use crate::microkernels::winograd::gather::{Target, gather};
+use crate::microkernels::winograd::square::Square;
 use crate::microkernels::winograd::{LANES, Points, multiply};
 use crate::microkernels::{Activation, Epilogue, Kernels};
 use crate::nhwc::plan::ConvShape;
 use crate::number::Number;
 pub(crate) use gradient::weight_gradient;
-use grid::{Grid, WINDOW};
-use tiles::Source;
+use grid::Grid;
+use tiles::{Source, TILES_AHEAD};
 use weights::PointWeights;
 
 /// Tiles that go through all steps together: two calls of the widest kernel.
@@ -170,6 +171,7 @@ fn run_rows(
     target: &mut [f32],
 ) {
     let (isa, blocks) = (weights.isa, weights.blocks);
+    let channels = blocks.channels;
     let kernels = Kernels::of_f32(isa);
     let points = |rows, width| Points { rows, width };
     let widths = (blocks.rows.next_multiple_of(LANES), blocks.width(kernels));
@@ -185,7 +187,7 @@ fn run_rows(
     };
     let mut target = Target {
         first: grid.pixels_before(rows.start),
-        channels: blocks.channels,
+        channels,
         values: target,
     };
     for chunk in 0..n {
@@ -193,10 +195,11 @@ fn run_rows(
         let (before, after) = (points(tiles.len(), widths.0), points(tiles.len(), widths.1));
         source.spread(grid, tiles.clone(), isa, before, &mut from);
         multiply(kernels, (before, &from), (blocks, &weights.values), &mut to);
-        for (row, tile) in tiles.enumerate() {
-            let products = std::array::from_fn(|y| {
-                std::array::from_fn(|x| &to[after.place(y * WINDOW + x, row)..][..blocks.channels])
-            });
+        for (row, tile) in tiles.clone().enumerate() {
+            if tile + TILES_AHEAD < tiles.end {
+                target.prefetch(&grid.targets(tile + TILES_AHEAD));
+            }
+            let products = Square::of_rows(&to[after.place(0, row)..], after.stride(), channels);
             gather(isa, &products, epilogue, &grid.targets(tile), &mut target);
         }
     }

@@ -7,8 +7,10 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_add_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_sub_ps, _mm512_add_ps,
-    _mm512_mul_ps, _mm512_set1_ps, _mm512_sub_ps,
+    __m256, __m512, _CMP_LT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_fmadd_ps,
+    _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps, _mm512_add_ps,
+    _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_mask_mov_ps, _mm512_mul_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_sub_ps,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -25,6 +27,11 @@ pub(super) trait Lanes: Copy {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, factor: f32) -> Self;
+    /// `self + other * factor`, rounded once where the set can.
+    fn plus_times(self, other: Self, factor: f32) -> Self;
+    fn times_each(self, other: Self) -> Self;
+    /// The lanes of `other` where those of `self` are below zero; no NaN is.
+    fn where_negative(self, other: Self) -> Self;
 }
 
 /// What is done in lanes.
@@ -102,6 +109,27 @@ impl Lanes for Zmm {
         // SAFETY: as above.
         Self(unsafe { _mm512_mul_ps(self.0, _mm512_set1_ps(factor)) })
     }
+
+    #[inline(always)]
+    fn plus_times(self, other: Self, factor: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_fmadd_ps(other.0, _mm512_set1_ps(factor), self.0) })
+    }
+
+    #[inline(always)]
+    fn times_each(self, other: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_mul_ps(self.0, other.0) })
+    }
+
+    #[inline(always)]
+    fn where_negative(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let is_negative = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, _mm512_setzero_ps());
+            Self(_mm512_mask_mov_ps(self.0, is_negative, other.0))
+        }
+    }
 }
 
 /// For AVX2.
@@ -154,6 +182,41 @@ impl Lanes for Ymms {
             Self(_mm256_mul_ps(self.0, factor), _mm256_mul_ps(self.1, factor))
         }
     }
+
+    #[inline(always)]
+    fn plus_times(self, other: Self, factor: f32) -> Self {
+        // SAFETY: as above; FMA comes with it.
+        unsafe {
+            let factor = _mm256_set1_ps(factor);
+            Self(
+                _mm256_fmadd_ps(other.0, factor, self.0),
+                _mm256_fmadd_ps(other.1, factor, self.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn times_each(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            Self(
+                _mm256_mul_ps(self.0, other.0),
+                _mm256_mul_ps(self.1, other.1),
+            )
+        }
+    }
+
+    #[inline(always)]
+    fn where_negative(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe {
+            let half = |own, other| {
+                let is_negative = _mm256_cmp_ps::<_CMP_LT_OQ>(own, _mm256_setzero_ps());
+                _mm256_blendv_ps(own, other, is_negative)
+            };
+            Self(half(self.0, other.0), half(self.1, other.1))
+        }
+    }
 }
 
 /// For any machine.
@@ -182,6 +245,27 @@ impl Lanes for [f32; LANES] {
     fn times(self, factor: f32) -> Self {
         self.map(|value| value * factor)
     }
+
+    #[inline(always)]
+    fn plus_times(self, other: Self, factor: f32) -> Self {
+        std::array::from_fn(|lane| self[lane] + other[lane] * factor)
+    }
+
+    #[inline(always)]
+    fn times_each(self, other: Self) -> Self {
+        std::array::from_fn(|lane| self[lane] * other[lane])
+    }
+
+    #[inline(always)]
+    fn where_negative(self, other: Self) -> Self {
+        std::array::from_fn(|lane| {
+            if self[lane] < 0.0 {
+                other[lane]
+            } else {
+                self[lane]
+            }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -193,7 +277,9 @@ mod tests {
     impl Work for Steps<'_> {
         fn run<V: Lanes>(self) {
             let x = V::load(self.0);
-            x.times(3.0).minus(x.plus(x.times(0.5))).store(self.0);
+            let y = x.times(3.0).minus(x.plus(x.times(0.5)));
+            let z = y.plus_times(y, 2.0).where_negative(y.times_each(x));
+            z.store(self.0);
         }
     }
 
@@ -202,11 +288,12 @@ mod tests {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             let mut values = std::array::from_fn(|lane| lane as f32 - 4.0);
             on(isa, Steps(&mut values));
-            // 3 x - (x + x / 2)
-            assert_eq!(
-                values,
-                std::array::from_fn(|lane| 1.5 * (lane as f32 - 4.0))
-            );
+            // y = 3 x - (x + x / 2), and 3 y, or x y where that is negative
+            let expected = |lane: usize| {
+                let x = lane as f32 - 4.0;
+                if x < 0.0 { 1.5 * x * x } else { 4.5 * x }
+            };
+            assert_eq!(values, std::array::from_fn(expected));
         }
     }
 }

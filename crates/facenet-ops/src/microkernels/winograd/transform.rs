@@ -29,11 +29,11 @@ impl Transform<6, 6> for Input {
     #[inline(always)]
     fn apply<V: Lanes>(self, d: [V; 6]) -> [V; 6] {
         let (even, odd) = (d[4].minus(d[2]), d[3].minus(d[1]));
-        let (a, b) = (d[4].minus(d[2].times(4.0)), d[3].minus(d[1].times(4.0)));
+        let (a, b) = (d[4].plus_times(d[2], -4.0), d[3].plus_times(d[1], -4.0));
         let (one, minus_one) = sum_and_difference(a, b);
-        let (two, minus_two) = sum_and_difference(even, odd.times(2.0));
-        let first = d[0].minus(d[2]).times(4.0).plus(even);
-        let last = d[5].minus(d[3]).minus(odd.times(4.0));
+        let (two, minus_two) = (even.plus_times(odd, 2.0), even.plus_times(odd, -2.0));
+        let first = even.plus_times(d[0].minus(d[2]), 4.0);
+        let last = d[5].minus(d[3]).plus_times(odd, -4.0);
         [first, one, minus_one, two, minus_two, last]
     }
 }
@@ -46,9 +46,15 @@ impl Transform<3, 6> for Weight {
     #[inline(always)]
     fn apply<V: Lanes>(self, w: [V; 3]) -> [V; 6] {
         let outer = w[0].plus(w[2]).times(-1.0 / 6.0);
-        let (minus_one, one) = sum_and_difference(outer, w[1].times(1.0 / 6.0));
-        let outer = w[0].times(1.0 / 24.0).plus(w[2].times(1.0 / 6.0));
-        let (two, minus_two) = sum_and_difference(outer, w[1].times(1.0 / 12.0));
+        let (minus_one, one) = (
+            outer.plus_times(w[1], 1.0 / 6.0),
+            outer.plus_times(w[1], -1.0 / 6.0),
+        );
+        let outer = w[0].times(1.0 / 24.0).plus_times(w[2], 1.0 / 6.0);
+        let (two, minus_two) = (
+            outer.plus_times(w[1], 1.0 / 12.0),
+            outer.plus_times(w[1], -1.0 / 12.0),
+        );
         [w[0].times(0.25), one, minus_one, two, minus_two, w[2]]
     }
 }
@@ -64,9 +70,9 @@ impl Transform<6, 4> for Output {
         let (c, d) = sum_and_difference(m[3], m[4]);
         [
             m[0].plus(a).plus(c),
-            b.plus(d.times(2.0)),
-            a.plus(c.times(4.0)),
-            b.plus(d.times(8.0)).plus(m[5]),
+            b.plus_times(d, 2.0),
+            a.plus_times(c, 4.0),
+            b.plus_times(d, 8.0).plus(m[5]),
         ]
     }
 }
@@ -79,8 +85,8 @@ impl Transform<4, 6> for Gradient {
     #[inline(always)]
     fn apply<V: Lanes>(self, g: [V; 4]) -> [V; 6] {
         let (one, minus_one) = sum_and_difference(g[0].plus(g[2]), g[1].plus(g[3]));
-        let even = g[0].plus(g[2].times(4.0));
-        let odd = g[1].times(2.0).plus(g[3].times(8.0));
+        let even = g[0].plus_times(g[2], 4.0);
+        let odd = g[1].times(2.0).plus_times(g[3], 8.0);
         let (two, minus_two) = sum_and_difference(even, odd);
         [g[0], one, minus_one, two, minus_two, g[3]]
     }
@@ -95,11 +101,11 @@ impl Transform<6, 3> for Taps {
     fn apply<V: Lanes>(self, u: [V; 6]) -> [V; 3] {
         let (a, b) = sum_and_difference(u[2], u[1]);
         let (c, d) = sum_and_difference(u[3], u[4]);
-        let first = u[0].times(0.25).minus(a.times(1.0 / 6.0));
+        let first = u[0].times(0.25).plus_times(a, -1.0 / 6.0);
         [
-            first.plus(c.times(1.0 / 24.0)),
-            b.times(1.0 / 6.0).plus(d.times(1.0 / 12.0)),
-            c.minus(a).times(1.0 / 6.0).plus(u[5]),
+            first.plus_times(c, 1.0 / 24.0),
+            b.times(1.0 / 6.0).plus_times(d, 1.0 / 12.0),
+            u[5].plus_times(c.minus(a), 1.0 / 6.0),
         ]
     }
 }

@@ -1,15 +1,17 @@
-//! Tiles of channels from one basis to another.
+//! Squares of channels from one basis to another.
+#![expect(
+    unsafe_code,
+    reason = "results are written through pointers, checked once"
+)]
 #![expect(
     clippy::inline_always,
     reason = "vectors stay in registers only where everything is compiled for the set at once"
 )]
 
 use super::lanes::{LANES, Lanes, Work, on};
+use super::square::{Square, write};
 use super::transform::{Gradient, Input, Taps, Transform, Weight};
 use crate::isa::Isa;
-
-/// A tile of `N x N` rows of channels.
-pub(crate) type Tile<'a, const N: usize> = [[&'a [f32]; N]; N];
 
 /// Where results go: the first one's place, and from one to the next.
 #[derive(Clone, Copy, Debug)]
@@ -21,8 +23,8 @@ pub(crate) struct Places {
 /// Writes `Bᵀ d B`, 36 rows, of a window of the input.
 ///
 /// # Panics
-/// Where rows differ in length, or the target is too short.
-pub(crate) fn input(isa: Isa, window: &Tile<'_, 6>, places: Places, target: &mut [f32]) {
+/// Where the target is too short.
+pub(crate) fn input(isa: Isa, window: &Square<'_, 6>, places: Places, target: &mut [f32]) {
     turn::<_, 6, 6>(isa, Input, window, places, target);
 }
 
@@ -30,7 +32,7 @@ pub(crate) fn input(isa: Isa, window: &Tile<'_, 6>, places: Places, target: &mut
 ///
 /// # Panics
 /// As [`input`].
-pub(crate) fn weight(isa: Isa, taps: &Tile<'_, 3>, places: Places, target: &mut [f32]) {
+pub(crate) fn weight(isa: Isa, taps: &Square<'_, 3>, places: Places, target: &mut [f32]) {
     turn::<_, 3, 6>(isa, Weight, taps, places, target);
 }
 
@@ -38,7 +40,7 @@ pub(crate) fn weight(isa: Isa, taps: &Tile<'_, 3>, places: Places, target: &mut 
 ///
 /// # Panics
 /// As [`input`].
-pub(crate) fn gradient(isa: Isa, tile: &Tile<'_, 4>, places: Places, target: &mut [f32]) {
+pub(crate) fn gradient(isa: Isa, tile: &Square<'_, 4>, places: Places, target: &mut [f32]) {
     turn::<_, 4, 6>(isa, Gradient, tile, places, target);
 }
 
@@ -46,50 +48,27 @@ pub(crate) fn gradient(isa: Isa, tile: &Tile<'_, 4>, places: Places, target: &mu
 ///
 /// # Panics
 /// As [`input`].
-pub(crate) fn taps(isa: Isa, points: &Tile<'_, 6>, places: Places, target: &mut [f32]) {
+pub(crate) fn taps(isa: Isa, points: &Square<'_, 6>, places: Places, target: &mut [f32]) {
     turn::<_, 6, 3>(isa, Taps, points, places, target);
 }
 
 fn turn<T: Transform<N, M>, const N: usize, const M: usize>(
     isa: Isa,
     transform: T,
-    tile: &Tile<'_, N>,
+    square: &Square<'_, N>,
     places: Places,
     target: &mut [f32],
 ) {
+    let Places { first, stride } = places;
+    let end = first + (M * M - 1) * stride + square.channels();
+    assert!(end <= target.len(), "room for the results");
     let turn = Turn::<_, N, M> {
         transform,
-        tile,
-        stride: places.stride,
-        target: &mut target[places.first..],
+        square,
+        stride,
+        target: &mut target[first..],
     };
     on(isa, turn);
-}
-
-/// The vector at `at` of each row.
-#[inline(always)]
-pub(super) fn vectors<V: Lanes, const N: usize>(tile: &Tile<'_, N>, at: usize) -> [[V; N]; N] {
-    let mut vectors = [[V::load(&[0.0; LANES]); N]; N];
-    for (vectors, rows) in vectors.iter_mut().zip(tile) {
-        for (vector, row) in vectors.iter_mut().zip(rows) {
-            *vector = V::load(row[at..].first_chunk().expect("a whole vector"));
-        }
-    }
-    vectors
-}
-
-/// What is left of each row from `at` on, and zeros.
-#[inline(always)]
-pub(super) fn tails<V: Lanes, const N: usize>(tile: &Tile<'_, N>, at: usize) -> [[V; N]; N] {
-    let mut vectors = [[V::load(&[0.0; LANES]); N]; N];
-    for (vectors, rows) in vectors.iter_mut().zip(tile) {
-        for (vector, row) in vectors.iter_mut().zip(rows) {
-            let mut padded = [0.0; LANES];
-            padded[..row.len() - at].copy_from_slice(&row[at..]);
-            *vector = V::load(&padded);
-        }
-    }
-    vectors
 }
 
 /// The first pass: of each column.
@@ -125,36 +104,37 @@ pub(super) fn row<V: Lanes, T: Transform<N, M>, const N: usize, const M: usize>(
 
 struct Turn<'a, T, const N: usize, const M: usize> {
     transform: T,
-    tile: &'a Tile<'a, N>,
+    square: &'a Square<'a, N>,
     stride: usize,
+    /// Has room, as [`turn`] has seen.
     target: &'a mut [f32],
 }
 
 impl<T: Transform<N, M>, const N: usize, const M: usize> Work for Turn<'_, T, N, M> {
     #[inline(always)]
-    fn run<V: Lanes>(self) {
-        let channels = self.tile[0][0].len();
+    fn run<V: Lanes>(mut self) {
+        let channels = self.square.channels();
         let whole = channels / LANES * LANES;
         for at in (0..whole).step_by(LANES) {
-            let half = columns(self.transform, &vectors::<V, N>(self.tile, at));
-            let mut places = self.target[at..].chunks_mut(self.stride);
-            for y in 0..M {
-                let row = row(self.transform, &half, y);
-                for (value, place) in row.into_iter().zip(&mut places) {
-                    value.store(place.first_chunk_mut().expect("room for a vector"));
-                }
-            }
+            self.channels::<V, true>(at, LANES);
         }
         if whole < channels {
-            let half = columns(self.transform, &tails::<V, N>(self.tile, whole));
-            let mut places = self.target[whole..].chunks_mut(self.stride);
-            for y in 0..M {
-                let row = row(self.transform, &half, y);
-                for (value, place) in row.into_iter().zip(&mut places) {
-                    let mut values = [0.0; LANES];
-                    value.store(&mut values);
-                    place[..channels - whole].copy_from_slice(&values[..channels - whole]);
-                }
+            self.channels::<V, false>(whole, channels - whole);
+        }
+    }
+}
+
+impl<T: Transform<N, M>, const N: usize, const M: usize> Turn<'_, T, N, M> {
+    /// `n` channels from `at` on.
+    #[inline(always)]
+    fn channels<V: Lanes, const IS_WHOLE: bool>(&mut self, at: usize, n: usize) {
+        let half = columns(self.transform, &self.square.vectors::<V, IS_WHOLE>(at));
+        let mut to = self.target.as_mut_ptr().wrapping_add(at);
+        for y in 0..M {
+            for value in row(self.transform, &half, y) {
+                // SAFETY: there is room for all channels of each result.
+                unsafe { write::<V, IS_WHOLE>(value, to, n) };
+                to = to.wrapping_add(self.stride);
             }
         }
     }
@@ -171,9 +151,10 @@ mod tests {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
             for channels in [1, 7, 16, 29, 32] {
                 let row: Vec<_> = (0..channels).map(|c| c as f32).collect();
+                let taps = Square::of_rows(&row, 0, channels);
                 let (mut target, stride) = (vec![f32::NAN; 36 * 40], 40);
                 let places = Places { first: 2, stride };
-                weight(isa, &[[&row[..]; 3]; 3], places, &mut target);
+                weight(isa, &taps, places, &mut target);
                 for (point, found) in target.chunks_exact(40).enumerate() {
                     let factor: f32 = sums[point / 6] * sums[point % 6];
                     for (c, found) in found[2..2 + channels].iter().enumerate() {

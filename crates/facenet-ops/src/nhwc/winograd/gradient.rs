@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::grid::{Grid, WINDOW};
+use super::grid::Grid;
 use super::tiles::Source;
 use super::{CHUNK, is_possible};
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::buffer::Buffer;
+use crate::microkernels::winograd::square::Square;
 use crate::microkernels::winograd::turn::{Places, taps};
 use crate::microkernels::winograd::{Blocks, Gradient, LANES, Points};
 use crate::nhwc::plan::ConvShape;
@@ -171,12 +172,8 @@ fn folded(shape: &ConvShape, points: Points, sums: &mut [f32], isa: Isa) -> Vec<
             stride: CHANNELS,
         };
         for c_in in 0..shape.c_in {
-            let tile = std::array::from_fn(|y| {
-                std::array::from_fn(|x| {
-                    let place = points.place(y * WINDOW + x, c_in) + first;
-                    &sum[place..place + n]
-                })
-            });
+            let own = &sum[points.place(0, c_in) + first..];
+            let tile = Square::of_rows(own, points.stride(), n);
             taps(isa, &tile, places, sums.as_flattened_mut());
             for (lane, dw) in dw.chunks_exact_mut(row).enumerate() {
                 let own = dw[c_in * TAPS..][..TAPS].iter_mut().zip(&sums);

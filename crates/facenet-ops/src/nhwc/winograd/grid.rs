@@ -99,12 +99,26 @@ impl Grid {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pixels<const N: usize> {
     /// Each row's first pixel, counted through the images, where the row is inside.
-    rows: [Option<usize>; N],
+    pub(crate) rows: [Option<usize>; N],
     /// Each column, where it is inside.
-    columns: [Option<usize>; N],
+    pub(crate) columns: [Option<usize>; N],
 }
 
 impl<const N: usize> Pixels<N> {
+    /// The first pixel that is inside; 0 where none is.
+    pub(crate) fn first(&self) -> usize {
+        let row = self.rows.iter().find_map(|&row| row);
+        let column = self.columns.iter().find_map(|&column| column);
+        row.zip(column).map_or(0, |(row, column)| row + column)
+    }
+
+    /// One past the last pixel that is inside; 0 where none is.
+    pub(crate) fn end(&self) -> usize {
+        let row = self.rows.iter().rev().find_map(|&row| row);
+        let column = self.columns.iter().rev().find_map(|&column| column);
+        row.zip(column).map_or(0, |(row, column)| row + column + 1)
+    }
+
     /// A pixel, counted through the images, where it is inside.
     #[inline]
     pub(crate) fn get(&self, y: usize, x: usize) -> Option<usize> {
@@ -147,5 +161,6 @@ mod tests {
         assert_eq!(row(0), [None, Some(24), Some(25), Some(26), None, None]);
         assert_eq!(row(1)[1], Some(27));
         assert_eq!(row(2), [None; 6]);
+        assert_eq!((window.first(), window.end()), (24, 30));
     }
 }

@@ -5,8 +5,13 @@ use std::ops::Range;
 use super::grid::{Grid, Pixels};
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
-use crate::microkernels::winograd::turn::{Places, Tile, gradient, input};
+use crate::microkernels::winograd::square::Square;
+use crate::microkernels::winograd::turn::{Places, gradient, input};
 use crate::microkernels::winograd::{Blocks, Points};
+
+/// How many tiles before it is read a tile is asked for from memory: its rows lie too far apart
+/// for the processor to guess them.
+pub(super) const TILES_AHEAD: usize = 2;
 
 /// Images whose pixels are read as tiles.
 #[derive(Clone, Copy)]
@@ -18,17 +23,30 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     /// The channels of each pixel, zeros outside.
-    fn pixels<const N: usize>(&self, places: &Pixels<N>) -> Tile<'a, N> {
-        let c = self.zeros.len();
-        let mut pixels = [[self.zeros; N]; N];
-        for (y, pixels) in pixels.iter_mut().enumerate() {
-            for (x, pixel) in pixels.iter_mut().enumerate() {
-                if let Some(place) = places.get(y, x) {
-                    *pixel = &self.values[place * c..][..c];
-                }
+    fn square<const N: usize>(&self, places: &Pixels<N>) -> Square<'a, N> {
+        Square::of_pixels(self.values, places, self.zeros)
+    }
+
+    /// Calls `turn(row, square)` for each tile, counted from 0, with the pixels that `places` gives
+    /// for it, which have been asked for some tiles before.
+    fn each<const N: usize>(
+        &self,
+        tiles: Range<usize>,
+        places: impl Fn(usize) -> Pixels<N>,
+        mut turn: impl FnMut(usize, &Square<'a, N>),
+    ) {
+        let mut ahead = [None; TILES_AHEAD];
+        for tile in tiles.start..tiles.end + TILES_AHEAD {
+            let slot = &mut ahead[tile % TILES_AHEAD];
+            if let Some(square) = slot.take() {
+                turn(tile - TILES_AHEAD - tiles.start, &square);
+            }
+            if tile < tiles.end {
+                let square = self.square(&places(tile));
+                square.prefetch();
+                *slot = Some(square);
             }
         }
-        pixels
     }
 
     /// Writes `Bᵀ d B` of each tile's window, `[point][tile][channel]`.
@@ -40,14 +58,17 @@ impl<'a> Source<'a> {
         points: Points,
         target: &mut [f32],
     ) {
-        for (row, tile) in tiles.enumerate() {
-            let pixels = self.pixels(&grid.window(tile));
-            let places = Places {
-                first: points.place(0, row),
-                stride: points.stride(),
-            };
-            input(isa, &pixels, places, target);
-        }
+        self.each(
+            tiles,
+            |tile| grid.window(tile),
+            |row, window| {
+                let places = Places {
+                    first: points.place(0, row),
+                    stride: points.stride(),
+                };
+                input(isa, window, places, target);
+            },
+        );
     }
 
     /// Writes `A g Aᵀ` of each tile of an output's gradient, in blocks.
@@ -60,17 +81,19 @@ impl<'a> Source<'a> {
         target: &mut [f32],
     ) {
         let kernels = Kernels::of_f32(isa);
-        for (row, tile) in tiles.enumerate() {
-            let pixels = self.pixels(&grid.targets(tile));
-            for block in blocks.all(kernels) {
-                let end = (block.channel + block.points.width).min(blocks.channels);
-                let pixels = pixels.map(|row| row.map(|pixel| &pixel[block.channel..end]));
-                let places = Places {
-                    first: block.start + block.points.place(0, row),
-                    stride: block.points.stride(),
-                };
-                gradient(isa, &pixels, places, target);
-            }
-        }
+        self.each(
+            tiles,
+            |tile| grid.targets(tile),
+            |row, pixels| {
+                for block in blocks.all(kernels) {
+                    let end = (block.channel + block.points.width).min(blocks.channels);
+                    let places = Places {
+                        first: block.start + block.points.place(0, row),
+                        stride: block.points.stride(),
+                    };
+                    gradient(isa, &pixels.part(block.channel..end), places, target);
+                }
+            },
+        );
     }
 }

@@ -1,17 +1,23 @@
 //! Weights to points, packed for the kernels.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::buffer::Buffer;
 use crate::microkernels::winograd::Blocks;
+use crate::microkernels::winograd::square::Square;
 use crate::microkernels::winograd::turn::{Places, weight};
+use crate::nhwc::panels::{BLOCK, Block};
 use crate::nhwc::plan::ConvShape;
 
 /// Channels of the widest panel.
 const WIDEST: usize = 32;
 const TAPS: usize = 9;
+/// Rows whose taps are read together: whole blocks of them.
+const ROWS: usize = 16;
 
 /// `G w Gᵀ` of all weights, as panels for [`crate::microkernels::winograd::multiply`].
 pub(crate) struct PointWeights {
@@ -25,50 +31,66 @@ impl PointWeights {
     ///
     /// - `weights`: `[c_out, c_in, 3, 3]`
     pub(crate) fn forward(shape: &ConvShape, weights: &[f32], isa: Isa) -> Self {
-        let c_in = shape.c_in;
-        Self::packed(c_in, shape.c_out, isa, |row, channel, taps| {
-            taps.copy_from_slice(&weights[(channel * c_in + row) * TAPS..][..TAPS]);
+        let len = shape.c_in * TAPS;
+        Self::packed(shape.c_in, shape.c_out, isa, |rows, channels, taps| {
+            let own = &weights[channels.start * len..channels.end * len];
+            let first = rows.start * TAPS;
+            for value in (first..rows.end * TAPS).step_by(BLOCK) {
+                for lane in (0..channels.len()).step_by(BLOCK) {
+                    let block = Block::read(own, (len, channels.len()), (value, lane));
+                    let rows = taps[value - first..].iter_mut().take(BLOCK);
+                    for (i, to) in rows.enumerate() {
+                        block.write_column(i, &mut to[lane..lane + BLOCK]);
+                    }
+                }
+            }
         })
     }
 
     /// For the data gradient: taps from the kernel's end, channels swapped.
     pub(super) fn gradient(shape: &ConvShape, weights: &[f32], isa: Isa) -> Self {
         let c_in = shape.c_in;
-        Self::packed(shape.c_out, c_in, isa, |row, channel, taps| {
-            taps.copy_from_slice(&weights[(row * c_in + channel) * TAPS..][..TAPS]);
-            taps.reverse();
+        Self::packed(shape.c_out, c_in, isa, |rows, channels, taps| {
+            for (row, taps) in rows.zip(taps.chunks_exact_mut(TAPS)) {
+                let own = row * c_in + channels.start..row * c_in + channels.end;
+                let own = &weights[own.start * TAPS..own.end * TAPS];
+                for lane in (0..channels.len()).step_by(BLOCK) {
+                    let block = Block::read(own, (TAPS, channels.len()), (0, lane));
+                    for (i, to) in taps.iter_mut().rev().enumerate() {
+                        block.write_column(i, &mut to[lane..lane + BLOCK]);
+                    }
+                }
+            }
         })
     }
 
-    /// `rows` by `channels`, each with the taps that `read(row, channel, taps)` gives.
+    /// `rows` by `channels`: `read(rows, channels, taps)` writes the taps of the channels of each
+    /// of some rows.
     fn packed(
         rows: usize,
         channels: usize,
         isa: Isa,
-        read: impl Fn(usize, usize, &mut [f32; TAPS]) + Sync,
+        read: impl Fn(Range<usize>, Range<usize>, &mut [[f32; WIDEST]]) + Sync,
     ) -> Self {
         let (kernels, blocks) = (Kernels::of_f32(isa), Blocks { rows, channels });
         let mut values = Buffer::<f32>::take(blocks.len(kernels));
-        let whole = blocks.stride(kernels);
-        let panels = values.par_chunks_mut(whole).enumerate();
+        let panels = values.par_chunks_mut(blocks.stride(kernels)).enumerate();
         panels.for_each(|(block, panel)| {
             let block = blocks.block(kernels, block);
-            let there = block.points.width.min(channels - block.channel);
-            for row in 0..rows {
-                let mut taps = [[0.0; WIDEST]; TAPS];
-                for lane in 0..there {
-                    let mut own = [0.0; TAPS];
-                    read(row, block.channel + lane, &mut own);
-                    for (taps, own) in taps.iter_mut().zip(own) {
-                        taps[lane] = own;
-                    }
+            let (first, width) = (block.channel, block.points.width);
+            let mut taps = [[0.0; WIDEST]; ROWS * TAPS];
+            for start in (0..rows).step_by(ROWS) {
+                let own = start..rows.min(start + ROWS);
+                let taps = &mut taps[..own.len() * TAPS];
+                read(own.clone(), first..channels.min(first + width), taps);
+                for (row, taps) in own.zip(taps.chunks_exact(TAPS)) {
+                    let places = Places {
+                        first: block.points.place(0, row),
+                        stride: block.points.stride(),
+                    };
+                    let taps = Square::of_rows(taps.as_flattened(), WIDEST, width);
+                    weight(isa, &taps, places, panel);
                 }
-                let tile = [0, 3, 6].map(|y| [0, 1, 2].map(|x| &taps[y + x][..block.points.width]));
-                let places = Places {
-                    first: block.points.place(0, row),
-                    stride: block.points.stride(),
-                };
-                weight(isa, &tile, places, panel);
             }
         });
         Self {

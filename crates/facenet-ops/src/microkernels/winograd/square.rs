@@ -1,0 +1,173 @@
+//! Squares of rows of channels, wherever the rows lie.
+#![expect(unsafe_code, reason = "rows are checked once, and read many times")]
+#![expect(
+    clippy::inline_always,
+    reason = "vectors stay in registers only where everything is compiled for the set at once"
+)]
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+use super::lanes::{LANES, Lanes};
+use crate::nhwc::winograd::grid::Pixels;
+
+/// `N x N` rows of channels.
+#[derive(Clone, Copy)]
+pub(crate) struct Square<'a, const N: usize> {
+    /// Each holds `channels` floats that nothing writes during `'a`.
+    rows: [[*const f32; N]; N],
+    channels: usize,
+    of: PhantomData<&'a [f32]>,
+}
+
+impl<'a, const N: usize> Square<'a, N> {
+    /// The channels of pixels; `zeros`, as many as there are channels, stand for a pixel outside.
+    ///
+    /// # Panics
+    /// Where a pixel is not in `values`.
+    pub(crate) fn of_pixels(values: &'a [f32], places: &Pixels<N>, zeros: &'a [f32]) -> Self {
+        let channels = zeros.len();
+        assert!(
+            places.end() * channels <= values.len(),
+            "the pixels are there"
+        );
+        let mut rows = [[zeros.as_ptr(); N]; N];
+        for (y, rows) in rows.iter_mut().enumerate() {
+            for (x, row) in rows.iter_mut().enumerate() {
+                if let Some(place) = places.get(y, x) {
+                    *row = values.as_ptr().wrapping_add(place * channels);
+                }
+            }
+        }
+        Self {
+            rows,
+            channels,
+            of: PhantomData,
+        }
+    }
+
+    /// Rows that lie `stride` floats apart.
+    ///
+    /// # Panics
+    /// Where they are not in `values`.
+    pub(crate) fn of_rows(values: &'a [f32], stride: usize, channels: usize) -> Self {
+        assert!((N * N - 1) * stride + channels <= values.len());
+        let row = |y, x| values.as_ptr().wrapping_add((y * N + x) * stride);
+        Self {
+            rows: std::array::from_fn(|y| std::array::from_fn(|x| row(y, x))),
+            channels,
+            of: PhantomData,
+        }
+    }
+
+    /// Some of the channels.
+    ///
+    /// # Panics
+    /// Where there are fewer.
+    pub(crate) fn part(&self, channels: Range<usize>) -> Self {
+        assert!(channels.start <= channels.end && channels.end <= self.channels);
+        Self {
+            rows: self
+                .rows
+                .map(|rows| rows.map(|row| row.wrapping_add(channels.start))),
+            channels: channels.len(),
+            of: PhantomData,
+        }
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Asks for all rows, which are to be read soon.
+    pub(crate) fn prefetch(&self) {
+        for row in self.rows.as_flattened() {
+            prefetch(*row, self.channels);
+        }
+    }
+
+    /// [`LANES`] channels of each row from `at` on, or as many as are left and zeros.
+    ///
+    /// # Safety
+    /// For a `V` of the set that this is compiled for.
+    ///
+    /// # Panics
+    /// Unless there is a channel.
+    #[inline(always)]
+    pub(super) fn vectors<V: Lanes, const IS_WHOLE: bool>(&self, at: usize) -> [[V; N]; N] {
+        let n = if IS_WHOLE { LANES } else { self.channels - at };
+        assert!(at + n <= self.channels && n <= LANES);
+        let mut vectors = [[V::load(&[0.0; LANES]); N]; N];
+        for y in 0..N {
+            for x in 0..N {
+                let from = self.rows[y][x].wrapping_add(at);
+                // SAFETY: the row holds these channels, as was just seen.
+                vectors[y][x] = unsafe { read::<V, IS_WHOLE>(from, n) };
+            }
+        }
+        vectors
+    }
+}
+
+/// Asks for `n` floats.
+pub(super) fn prefetch(from: *const f32, n: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in (0..n).step_by(LANES) {
+        // SAFETY: a hint, which reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (from, n);
+}
+
+/// `n` floats, and zeros; all [`LANES`] where `IS_WHOLE`.
+///
+/// # Safety
+/// They are there.
+#[inline(always)]
+pub(super) unsafe fn read<V: Lanes, const IS_WHOLE: bool>(from: *const f32, n: usize) -> V {
+    if IS_WHOLE {
+        // SAFETY: the caller's promise.
+        return V::load(unsafe { &*from.cast() });
+    }
+    let mut padded = [0.0; LANES];
+    // SAFETY: the caller's promise.
+    padded[..n].copy_from_slice(unsafe { std::slice::from_raw_parts(from, n) });
+    V::load(&padded)
+}
+
+/// Writes the first `n` lanes; all where `IS_WHOLE`.
+///
+/// # Safety
+/// There is room for them.
+#[inline(always)]
+pub(super) unsafe fn write<V: Lanes, const IS_WHOLE: bool>(value: V, to: *mut f32, n: usize) {
+    if IS_WHOLE {
+        // SAFETY: the caller's promise.
+        return value.store(unsafe { &mut *to.cast() });
+    }
+    let mut values = [0.0; LANES];
+    value.store(&mut values);
+    // SAFETY: the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(to, n) }.copy_from_slice(&values[..n]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Plain = [f32; LANES];
+
+    #[test]
+    fn a_part_of_a_square_is_of_its_channels_and_ends_in_zeros() {
+        let values: Vec<_> = (0..100).map(|i| i as f32).collect();
+        let square = Square::<2>::of_rows(&values, 25, 20);
+        let whole = square.vectors::<Plain, true>(4);
+        assert_eq!((whole[0][0][0], whole[1][1][15]), (4.0, 94.0));
+        let rest = square.part(15..20).vectors::<Plain, false>(1);
+        assert_eq!(rest[1][0][..5], [66.0, 67.0, 68.0, 69.0, 0.0]);
+    }
+}
