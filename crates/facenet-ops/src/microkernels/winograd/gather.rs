@@ -97,7 +97,7 @@ impl Gather<'_, '_> {
     /// `n` channels from `at` on.
     #[inline(always)]
     fn channels<V: Lanes, const IS_WHOLE: bool>(&mut self, at: usize, n: usize) {
-        let half = columns(Output, &self.products.vectors::<V, IS_WHOLE>(at));
+        let half = columns::<V, _, IS_WHOLE, 6, 4>(Output, self.products, at);
         let finish = Finish::<V>::new::<IS_WHOLE>(self, at, n);
         let c = self.target.channels;
         let target = self.target.values.as_mut_ptr();

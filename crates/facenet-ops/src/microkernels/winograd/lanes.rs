@@ -7,10 +7,11 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _CMP_LT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps, _mm256_fmadd_ps,
-    _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps, _mm256_sub_ps, _mm512_add_ps,
-    _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_mask_mov_ps, _mm512_mul_ps, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_sub_ps,
+    __m256, __m512, __mmask16, _CMP_LT_OQ, _mm256_add_ps, _mm256_blendv_ps, _mm256_cmp_ps,
+    _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_mul_ps, _mm256_set1_ps, _mm256_setzero_ps,
+    _mm256_storeu_ps, _mm256_sub_ps, _mm512_add_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps,
+    _mm512_mask_mov_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_sub_ps,
 };
 
 #[cfg(target_arch = "x86_64")]
@@ -24,6 +25,16 @@ pub(crate) const LANES: usize = 16;
 pub(super) trait Lanes: Copy {
     fn load(from: &[f32; LANES]) -> Self;
     fn store(self, to: &mut [f32; LANES]);
+    /// As [`Lanes::load`], by an instruction that debug assertions do not look at.
+    ///
+    /// # Safety
+    /// The floats are there.
+    unsafe fn read(from: *const f32) -> Self;
+    /// As [`Lanes::store`].
+    ///
+    /// # Safety
+    /// There is room for the floats.
+    unsafe fn write(self, to: *mut f32);
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn times(self, factor: f32) -> Self;
@@ -93,6 +104,18 @@ impl Lanes for Zmm {
     }
 
     #[inline(always)]
+    unsafe fn read(from: *const f32) -> Self {
+        // SAFETY: the caller's promise, and as above.
+        Self(unsafe { _mm512_maskz_loadu_ps(__mmask16::MAX, from) })
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, to: *mut f32) {
+        // SAFETY: as in `read`.
+        unsafe { _mm512_mask_storeu_ps(to, __mmask16::MAX, self.0) };
+    }
+
+    #[inline(always)]
     fn plus(self, other: Self) -> Self {
         // SAFETY: as above.
         Self(unsafe { _mm512_add_ps(self.0, other.0) })
@@ -150,6 +173,26 @@ impl Lanes for Ymms {
     fn store(self, to: &mut [f32; LANES]) {
         // SAFETY: as above.
         *to = unsafe { transmute::<[__m256; 2], [f32; LANES]>([self.0, self.1]) };
+    }
+
+    #[inline(always)]
+    unsafe fn read(from: *const f32) -> Self {
+        // SAFETY: the caller's promise, and as above.
+        unsafe {
+            Self(
+                _mm256_loadu_ps(from),
+                _mm256_loadu_ps(from.wrapping_add(LANES / 2)),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, to: *mut f32) {
+        // SAFETY: as in `read`.
+        unsafe {
+            _mm256_storeu_ps(to, self.0);
+            _mm256_storeu_ps(to.wrapping_add(LANES / 2), self.1);
+        }
     }
 
     #[inline(always)]
@@ -229,6 +272,18 @@ impl Lanes for [f32; LANES] {
     #[inline(always)]
     fn store(self, to: &mut [f32; LANES]) {
         *to = self;
+    }
+
+    #[inline(always)]
+    unsafe fn read(from: *const f32) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { from.cast::<Self>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn write(self, to: *mut f32) {
+        // SAFETY: the caller's promise.
+        unsafe { to.cast::<Self>().write(self) };
     }
 
     #[inline(always)]

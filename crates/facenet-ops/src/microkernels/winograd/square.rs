@@ -82,33 +82,27 @@ impl<'a, const N: usize> Square<'a, N> {
         self.channels
     }
 
-    /// Asks for all rows, which are to be read soon.
-    pub(crate) fn prefetch(&self) {
-        for row in self.rows.as_flattened() {
-            prefetch(*row, self.channels);
+    /// Asks for the columns from `first` on, which are to be read soon.
+    pub(crate) fn prefetch(&self, first: usize) {
+        for &row in self.rows.iter().flat_map(|rows| &rows[first..]) {
+            prefetch(row, self.channels);
         }
     }
 
-    /// [`LANES`] channels of each row from `at` on, or as many as are left and zeros.
-    ///
-    /// # Safety
-    /// For a `V` of the set that this is compiled for.
+    /// [`LANES`] channels of each row of column `x` from `at` on, or as many as are left and zeros.
     ///
     /// # Panics
     /// Unless there is a channel.
     #[inline(always)]
-    pub(super) fn vectors<V: Lanes, const IS_WHOLE: bool>(&self, at: usize) -> [[V; N]; N] {
+    pub(super) fn column<V: Lanes, const IS_WHOLE: bool>(&self, x: usize, at: usize) -> [V; N] {
         let n = if IS_WHOLE { LANES } else { self.channels - at };
         assert!(at + n <= self.channels && n <= LANES);
-        let mut vectors = [[V::load(&[0.0; LANES]); N]; N];
-        for y in 0..N {
-            for x in 0..N {
-                let from = self.rows[y][x].wrapping_add(at);
-                // SAFETY: the row holds these channels, as was just seen.
-                vectors[y][x] = unsafe { read::<V, IS_WHOLE>(from, n) };
-            }
+        let mut column = [V::load(&[0.0; LANES]); N];
+        for (value, rows) in column.iter_mut().zip(&self.rows) {
+            // SAFETY: the row holds these channels, as was just seen.
+            *value = unsafe { read::<V, IS_WHOLE>(rows[x].wrapping_add(at), n) };
         }
-        vectors
+        column
     }
 }
 
@@ -131,7 +125,7 @@ pub(super) fn prefetch(from: *const f32, n: usize) {
 pub(super) unsafe fn read<V: Lanes, const IS_WHOLE: bool>(from: *const f32, n: usize) -> V {
     if IS_WHOLE {
         // SAFETY: the caller's promise.
-        return V::load(unsafe { &*from.cast() });
+        return unsafe { V::read(from) };
     }
     let mut padded = [0.0; LANES];
     // SAFETY: the caller's promise.
@@ -147,7 +141,7 @@ pub(super) unsafe fn read<V: Lanes, const IS_WHOLE: bool>(from: *const f32, n: u
 pub(super) unsafe fn write<V: Lanes, const IS_WHOLE: bool>(value: V, to: *mut f32, n: usize) {
     if IS_WHOLE {
         // SAFETY: the caller's promise.
-        return value.store(unsafe { &mut *to.cast() });
+        return unsafe { value.write(to) };
     }
     let mut values = [0.0; LANES];
     value.store(&mut values);
@@ -165,9 +159,8 @@ mod tests {
     fn a_part_of_a_square_is_of_its_channels_and_ends_in_zeros() {
         let values: Vec<_> = (0..100).map(|i| i as f32).collect();
         let square = Square::<2>::of_rows(&values, 25, 20);
-        let whole = square.vectors::<Plain, true>(4);
-        assert_eq!((whole[0][0][0], whole[1][1][15]), (4.0, 94.0));
-        let rest = square.part(15..20).vectors::<Plain, false>(1);
-        assert_eq!(rest[1][0][..5], [66.0, 67.0, 68.0, 69.0, 0.0]);
+        assert_eq!(square.column::<Plain, true>(1, 4)[1][15], 94.0);
+        let rest = square.part(15..20).column::<Plain, false>(0, 1);
+        assert_eq!(rest[1][..5], [66.0, 67.0, 68.0, 69.0, 0.0]);
     }
 }

@@ -71,19 +71,22 @@ fn turn<T: Transform<N, M>, const N: usize, const M: usize>(
     on(isa, turn);
 }
 
-/// The first pass: of each column.
+/// The first pass: of each column of [`LANES`] channels from `at` on.
 #[inline(always)]
-pub(super) fn columns<V: Lanes, T: Transform<N, M>, const N: usize, const M: usize>(
+pub(super) fn columns<
+    V: Lanes,
+    T: Transform<N, M>,
+    const IS_WHOLE: bool,
+    const N: usize,
+    const M: usize,
+>(
     transform: T,
-    tile: &[[V; N]; N],
+    square: &Square<'_, N>,
+    at: usize,
 ) -> [[V; M]; N] {
-    let mut half = [[tile[0][0]; M]; N];
+    let mut half = [[V::load(&[0.0; LANES]); M]; N];
     for (x, half) in half.iter_mut().enumerate() {
-        let mut column = [tile[0][0]; N];
-        for (value, row) in column.iter_mut().zip(tile) {
-            *value = row[x];
-        }
-        *half = transform.apply(column);
+        *half = transform.apply(square.column::<V, IS_WHOLE>(x, at));
     }
     half
 }
@@ -128,7 +131,7 @@ impl<T: Transform<N, M>, const N: usize, const M: usize> Turn<'_, T, N, M> {
     /// `n` channels from `at` on.
     #[inline(always)]
     fn channels<V: Lanes, const IS_WHOLE: bool>(&mut self, at: usize, n: usize) {
-        let half = columns(self.transform, &self.square.vectors::<V, IS_WHOLE>(at));
+        let half = columns::<V, T, IS_WHOLE, N, M>(self.transform, self.square, at);
         let mut to = self.target.as_mut_ptr().wrapping_add(at);
         for y in 0..M {
             for value in row(self.transform, &half, y) {

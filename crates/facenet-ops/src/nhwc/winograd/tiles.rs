@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::grid::{Grid, Pixels};
+use super::grid::{Grid, Pixels, TILE};
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::winograd::square::Square;
@@ -43,7 +43,8 @@ impl<'a> Source<'a> {
             }
             if tile < tiles.end {
                 let square = self.square(&places(tile));
-                square.prefetch();
+                // A window's first columns were the last ones of the tile before.
+                square.prefetch(N.saturating_sub(TILE));
                 *slot = Some(square);
             }
         }

@@ -78,7 +78,7 @@ impl PointWeights {
         panels.for_each(|(block, panel)| {
             let block = blocks.block(kernels, block);
             let (first, width) = (block.channel, block.points.width);
-            let mut taps = [[0.0; WIDEST]; ROWS * TAPS];
+            let mut taps = vec![[0.0; WIDEST]; ROWS * TAPS];
             for start in (0..rows).step_by(ROWS) {
                 let own = start..rows.min(start + ROWS);
                 let taps = &mut taps[..own.len() * TAPS];
