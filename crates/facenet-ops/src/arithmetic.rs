@@ -11,8 +11,9 @@ pub struct Arithmetic {
 }
 
 impl Arithmetic {
-    /// What embedding goes by where nothing else is asked for: Winograd, whose differences are far
-    /// below those between embeddings of two photographs of a person.
+    /// What embedding and training go by where nothing else is asked for: Winograd, whose differences are far
+    /// below those between embeddings of two photographs of a person, and in training below those
+    /// between two seeds.
     pub fn of_inference() -> Self {
         Self {
             is_winograd: true,

@@ -179,8 +179,8 @@ pub struct TrainConfig {
     /// for the CPU.
     #[serde(default, with = "crate::compute::named")]
     pub precision: Precision,
-    /// Let 3 x 3 convolutions go by Winograd's algorithm, where that is faster: off as long as no run
-    /// to the end has shown that training comes as far with it.
+    /// Let 3 x 3 convolutions go by Winograd's algorithm, where that is faster: training comes as far
+    /// with it (BENCHMARKS.md). Runs of before there was a choice went without.
     #[serde(default)]
     pub winograd: bool,
     /// Threads that decode images.
@@ -256,7 +256,7 @@ impl TrainConfig {
             gpu_memory_fraction: 1.0,
             threads: None,
             precision: Precision::F32,
-            winograd: false,
+            winograd: true,
             loader_threads: 4,
             logs_base_dir: PathBuf::from("~/logs/facenet"),
             models_base_dir: PathBuf::from("~/models/facenet"),

@@ -209,7 +209,9 @@ pub(crate) fn sum(
 pub(crate) mod tests {
     use candle_core::Device;
     use facenet_miner::Triplet;
-    use facenet_model::{Architecture, DropoutKey, ModelConfig, Route, triplet_loss};
+    use facenet_model::{
+        Architecture, Arithmetic, DropoutKey, ModelConfig, Precision, Route, triplet_loss,
+    };
 
     use super::*;
     use crate::loss::Cost;
@@ -352,16 +354,13 @@ pub(crate) mod tests {
         assert!(difference < 1e-6, "{difference}");
     }
 
-    #[test]
-    fn rows_are_the_same_both_times_and_statistics_move_once() {
-        let model = model();
-        let embedded = embed(&model, 5, &training());
-        assert_eq!((embedded.chunks.len(), model.updates()), (3, 3));
-        let before = model.running_statistics().expect("on the CPU");
+    /// The second pass over each chunk gives the first one's rows, to the bit.
+    #[track_caller]
+    fn assert_rows_come_again(embedded: &Embedded, model: &Model, round: &Round) {
         for rows in embedded.chunks.clone() {
-            let images = round().images(&rows, &model).expect("it fits");
+            let images = round.images(&rows, model).expect("it fits");
             let mode = embedded.mode_of(&rows, false);
-            let again = Tracked::new(&model, &images, &mode).expect("it fits");
+            let again = Tracked::new(model, &images, &mode).expect("it fits");
             let again = again
                 .rows
                 .flatten_all()
@@ -371,6 +370,39 @@ pub(crate) mod tests {
                 embedded.values[rows.start * 8..rows.end * 8]
             );
         }
+    }
+
+    #[test]
+    fn rows_are_the_same_both_times_however_they_are_computed() {
+        // The smallest pictures of the network that has layers of 3 x 3, most by Winograd.
+        let (side, n) = (80, 10);
+        let config = ModelConfig::new(Architecture::InceptionResnetV1, side, 8);
+        let ids = round().ids[..n].to_vec();
+        let pixels = round().pixels.into_iter().cycle();
+        let pixels = pixels.take(n * 3 * side * side).collect();
+        let round = Round { pixels, ids };
+        for precision in [Precision::F32, Precision::Bf16] {
+            for is_winograd in [false, true] {
+                let arithmetic = Arithmetic {
+                    precision,
+                    is_winograd,
+                };
+                let model = Model::new(config.clone(), 1, DType::F32, &Device::Cpu);
+                let model = model.expect("a size it can have");
+                let model = model.with_arithmetic(arithmetic);
+                let embedded = Embedded::new(&model, &round, 5, training(), &mut |_| ());
+                assert_rows_come_again(&embedded.expect("it fits"), &model, &round);
+            }
+        }
+    }
+
+    #[test]
+    fn rows_are_the_same_both_times_and_statistics_move_once() {
+        let model = model();
+        let embedded = embed(&model, 5, &training());
+        assert_eq!((embedded.chunks.len(), model.updates()), (3, 3));
+        let before = model.running_statistics().expect("on the CPU");
+        assert_rows_come_again(&embedded, &model, &round());
         gradients(&model, embedded);
         let after = model.running_statistics().expect("on the CPU");
         assert_eq!(model.updates(), 3);

@@ -64,7 +64,7 @@ fn a_pass_and_a_step_are_timed_with_their_operations() {
     check_operations(&step, 3.0 * FORWARD - FIRST);
     assert_eq!(
         (&step["optimizer"], &step["winograd"]),
-        (&"ADAM".into(), &false.into())
+        (&"ADAM".into(), &true.into())
     );
     for (key, expected) in [
         ("model_def", Value::from("mobilefacenet")),

@@ -25,10 +25,10 @@ fn a_model_does_not_depend_on_threads_and_says_how_it_was_computed() {
     let training = &config["training"];
     assert_eq!(
         (&training["precision"], &training["winograd"]),
-        (&json!("f32"), &json!(false))
+        (&json!("f32"), &json!(true))
     );
     for threads in [1, 2] {
-        let flags = format!("--threads {threads} --precision f32 --winograd off");
+        let flags = format!("--threads {threads} --precision f32 --winograd on");
         let (again, arguments) = trained(&scratch, &flags);
         assert!(again == model, "{threads} threads");
         for line in [format!("threads: {threads}"), "precision: f32".to_owned()] {

@@ -62,7 +62,7 @@ struct Measured {
 }
 
 pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args, Arithmetic::default());
+    let config = config(args);
     let measured = on_threads(config.threads, || {
         let mut bench = StepBench::new(&config)?;
         let operations = bench.operations()?;
@@ -79,7 +79,7 @@ pub(crate) fn train(args: &BenchWorkArgs, output: Output) -> Result<(), Failure>
 }
 
 pub(crate) fn forward(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> {
-    let config = config(args, Arithmetic::of_inference());
+    let config = config(args);
     let measured = on_threads(config.threads, || {
         let bench = ForwardBench::new(&config)?;
         computed(args, bench.operations()?, || bench.embed())
@@ -96,7 +96,7 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
         loader_threads: threads,
         random_crop: true,
         random_flip: true,
-        ..config(args, Arithmetic::default())
+        ..config(args)
     };
     let bench = LoadBench::new(&config)?;
     let (images, timing) = clocked(args, || bench.load())?;
@@ -113,9 +113,9 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
     report(&timed("load", &config, None, measured), output)
 }
 
-/// The configuration of a run with these settings; `base` is the arithmetic where none was asked for.
-fn config(args: &BenchWorkArgs, base: Arithmetic) -> TrainConfig {
-    let arithmetic = args.compute.arithmetic(base);
+/// The configuration of a run with these settings.
+fn config(args: &BenchWorkArgs) -> TrainConfig {
+    let arithmetic = args.compute.arithmetic(Arithmetic::of_inference());
     TrainConfig {
         model_def: args.model_def,
         image_size: args.image_size,
