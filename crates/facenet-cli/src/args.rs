@@ -5,6 +5,7 @@ mod compute;
 mod foreign;
 mod loss;
 mod mine;
+mod run;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ pub use compute::ComputeArgs;
 pub use foreign::ImportArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use run::RunArgs;
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
@@ -277,6 +279,9 @@ pub struct TrainArgs {
     /// Go on from this run's model folder, or from one of its checkpoints
     #[arg(long, value_parser = path, help_heading = "Running")]
     pub resume: Option<PathBuf>,
+    /// How far the run goes
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Fold numbers, from 1.

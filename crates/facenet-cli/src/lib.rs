@@ -6,6 +6,7 @@ mod batch;
 mod clock;
 mod commands;
 mod failure;
+mod memory;
 mod miner;
 mod progress;
 mod report;

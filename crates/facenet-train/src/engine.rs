@@ -66,19 +66,37 @@ impl Engine {
                 observer.event(&Event::Note("the schedule file ends the run here"));
                 return Ok(true);
             };
-            let has_stepped = match self.progress.config.strategy {
-                Strategy::OnePass => self.one_pass(rate, observer)?,
-                Strategy::Reference if self.progress.pending.is_empty() => {
-                    self.mine_round(observer)?;
-                    false
-                }
-                Strategy::Reference => self.step(rate, observer)?,
-            };
+            let has_stepped = self.turn(rate, observer)?;
             if has_stepped {
                 self.after_step(observer)?;
             }
         }
         Ok(false)
+    }
+
+    /// A round or a step; true where it was a step.
+    fn turn(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        match self.progress.config.strategy {
+            Strategy::OnePass => self.one_pass(rate, observer),
+            Strategy::Reference if self.progress.pending.is_empty() => {
+                self.mine_round(observer)?;
+                Ok(false)
+            }
+            Strategy::Reference => self.step(rate, observer),
+        }
+    }
+
+    /// Makes the run's first step and nothing besides; none where the schedule file ends the run
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) fn first_step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let RateAt::Rate(rate) = self.plan.schedule.at(0, 0) else {
+            return Ok(());
+        };
+        while !self.turn(rate, observer)? {}
+        Ok(())
     }
 
     /// Samples, embeds and mines one round; its triplets become the pending ones.
