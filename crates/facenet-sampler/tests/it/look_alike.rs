@@ -76,7 +76,7 @@ fn naive(case: &Case, sampler: &LookAlikes, waiting: &[u32]) -> Vec<u32> {
     let mut dealt = Vec::new();
     let next = |dealt: &[u32]| waiting.iter().copied().find(|one| !dealt.contains(one));
     while images(&dealt) < whole - alike {
-        dealt.extend(next(&dealt).into_iter());
+        dealt.extend(next(&dealt));
     }
     let seeds = dealt.clone();
     while images(&dealt) < whole {
@@ -91,7 +91,7 @@ fn naive(case: &Case, sampler: &LookAlikes, waiting: &[u32]) -> Vec<u32> {
         }
     }
     while images(&dealt) < whole {
-        dealt.extend(next(&dealt).into_iter());
+        dealt.extend(next(&dealt));
     }
     dealt
 }
