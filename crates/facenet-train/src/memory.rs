@@ -1,5 +1,6 @@
 //! How much memory a run will take, planned before its first step.
 
+use candle_core::Tensor;
 use facenet_model::{Mode, Model, PassPlan, TrainPass};
 use serde::Serialize;
 
@@ -103,7 +104,7 @@ impl Sizes {
         let mib = |numbers: usize| (numbers * size_of::<f32>()) as f64 / MIB;
         let parameters = model.parameters();
         let trained = parameters.iter().map(|one| one.var.elem_count()).sum();
-        let state = model.state().values().map(|one| one.elem_count()).sum();
+        let state = model.state().values().map(Tensor::elem_count).sum();
         Self {
             parameters: mib(trained),
             state: mib(state),
@@ -191,7 +192,7 @@ fn passes(config: &TrainConfig) -> Vec<PassPlan> {
 fn one_pass_step(config: &TrainConfig, training: &Mode) -> Vec<PassPlan> {
     let chunks = parts(round_images(config), config.chunk_size);
     let ends = chunks.first().into_iter().chain(chunks.last());
-    let sizes: Vec<_> = ends.map(|rows| rows.len()).collect();
+    let sizes: Vec<_> = ends.map(ExactSizeIterator::len).collect();
     let back = sizes.iter().map(|&n| PassPlan::there_and_back(n, training));
     if chunks.len() == 1 {
         return back.collect();
