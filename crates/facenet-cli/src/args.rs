@@ -6,6 +6,7 @@ mod foreign;
 mod loss;
 mod mine;
 mod run;
+mod sampler;
 
 use std::path::PathBuf;
 
@@ -23,6 +24,7 @@ pub use foreign::ImportArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 pub use run::RunArgs;
+pub use sampler::SamplerArgs;
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
@@ -168,6 +170,9 @@ pub struct TrainArgs {
     /// Images of each identity, at most
     #[arg(long, help_heading = "Mining")]
     pub images_per_person: Option<usize>,
+    /// Which identities share a round
+    #[command(flatten)]
+    pub sampling: SamplerArgs,
     /// Mining rule: violating, semi-hard, distance-weighted, batch-hard or batch-all
     #[arg(long, help_heading = "Mining")]
     pub rule: Option<Rule>,

@@ -30,7 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut dealt = HashMap::new();
     let begin = Instant::now();
     run(&mut sampler, rounds / 2, &mut dealt);
-    println!("dealing: {:.0} us a round, learning included", micros(begin, rounds / 2));
+    println!(
+        "dealing: {:.0} us a round, learning included",
+        micros(begin, rounds / 2)
+    );
     let state = sampler.state();
     let expected = digest(&mut sampler, rounds / 2);
     drop(sampler);
@@ -76,7 +79,8 @@ fn step(sampler: &mut LookAlikes) -> (Vec<u32>, Sample) {
 /// A direction of an identity's own, beside that of 50 others.
 fn embedding(identity: u32) -> [f32; DIM] {
     let part = |of: u32, at: usize| {
-        let bits = (of ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b) ^ (at as u32 * 0xc2b2_ae35);
+        let bits =
+            (of ^ 0x9e37_79b9).wrapping_mul(0x85eb_ca6b) ^ (at as u32).wrapping_mul(0xc2b2_ae35);
         let bits = (bits ^ bits >> 15).wrapping_mul(0x2c1b_3c6d);
         (bits >> 8) as f32 / (1 << 23) as f32 - 1.0
     };

@@ -11,6 +11,8 @@ pub const CODE_BYTES: usize = 48;
 const WORDS: usize = CODE_BYTES / 8;
 /// Bits that stand for a side of a plane; the last one says that there is a code.
 const BITS: u32 = 64 * WORDS as u32 - 1;
+/// Planes as they are held: the last one is idle, to make whole words.
+const PLANES_HELD: usize = 64 * WORDS;
 /// The bit of a code that is there.
 const KNOWN: u64 = 1 << 63;
 /// Purpose of the planes' draws.
@@ -70,9 +72,8 @@ pub(crate) fn planes_at(sq_l2: f64) -> f64 {
 /// Makes codes: the planes, drawn from a seed.
 #[derive(Clone, Debug)]
 pub struct Coder {
-    /// `[BITS, dim]`: whole numbers, so that every machine draws the same planes.
-    planes: Vec<i16>,
-    dim: usize,
+    /// `[dim]` of a number for each plane: whole ones, so that every machine draws the same.
+    planes: Vec<[f32; PLANES_HELD]>,
 }
 
 impl Coder {
@@ -81,33 +82,36 @@ impl Coder {
         let mut draw = ChaChaDraw::of_purpose(seed, PLANES, 0, 0);
         // A sum of eight bytes, less its mean: near enough to a normal distribution, whose
         // planes have no preferred direction.
-        let number = || {
+        let mut number = || {
             let sum: i16 = draw.word().to_le_bytes().map(i16::from).iter().sum();
-            2 * sum - 8 * 255
+            f32::from(2 * sum - 8 * 255)
         };
-        let planes = std::iter::repeat_with(number).take(BITS as usize * dim);
+        let planes = (0..dim).map(|_| std::array::from_fn(|_| number()));
         Self {
             planes: planes.collect(),
-            dim,
         }
     }
 
     /// Numbers of an embedding.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.planes.len()
     }
 
-    /// The code of a direction; its length does not matter.
+    /// The code of a direction; its length does not matter, as long as it has one.
     ///
     /// - `direction`: `[dim]`; of another length the shorter counts
     pub fn code(&self, direction: &[f64]) -> Code {
-        let mut code = Code::default();
-        for (bit, plane) in self.planes.chunks_exact(self.dim).enumerate() {
-            let products = plane.iter().zip(direction);
-            let side: f64 = products.map(|(&p, x)| f64::from(p) * x).sum();
-            if side > 0.0 {
-                code.0[bit / 64] |= 1 << (bit % 64);
+        // All planes side by side, each summed in order.
+        let mut sides = [0.0_f64; PLANES_HELD];
+        for (planes, &x) in self.planes.iter().zip(direction) {
+            for (side, &plane) in sides.iter_mut().zip(planes) {
+                *side += f64::from(plane) * x;
             }
+        }
+        let mut code = Code::default();
+        for (word, sides) in code.0.iter_mut().zip(sides.chunks_exact(64)) {
+            let bits = sides.iter().enumerate();
+            *word = bits.fold(0, |word, (bit, &side)| word | u64::from(side > 0.0) << bit);
         }
         code.0[WORDS - 1] |= KNOWN;
         code

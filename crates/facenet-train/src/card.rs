@@ -56,7 +56,7 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 21] = [
     "centre_crop",
     "resize",
     "standardisation",
@@ -67,6 +67,7 @@ const SHOWN: [&str; 20] = [
     "mining_mode",
     "people_per_batch",
     "images_per_person",
+    "sampler",
     "strategy",
     "chunk_size",
     "batch_size",

@@ -17,6 +17,7 @@ use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
+use crate::rounds::Rounds;
 use crate::schedule::RateAt;
 use crate::scoring::ScoringSet;
 use crate::statistics::settle_statistics;
@@ -27,6 +28,7 @@ use crate::strategy::Strategy;
 pub(crate) struct Engine {
     pub(crate) progress: Progress,
     pub(crate) plan: Plan,
+    pub(crate) rounds: Rounds,
     pub(crate) model: Model,
     pub(crate) optimizer: Optimizer,
     pub(crate) ema: Ema,
@@ -105,6 +107,7 @@ impl Engine {
         let rows = self.embed_round(observer)?;
         self.tell_unreadable(observer);
         let mined = self.mine(&rows)?;
+        self.rounds.learn(&rows.ids, &rows.values);
         let triplets = mined.triplets.iter();
         self.progress.pending = triplets
             .map(|t| [t.anchor, t.positive, t.negative].map(|row| rows.ids[row as usize]))
@@ -149,7 +152,7 @@ impl Engine {
     fn embed_round(&mut self, observer: &mut dyn Observer) -> Result<Rows, TrainError> {
         let config = &self.progress.config;
         let (epoch, round) = (self.progress.epoch(), self.progress.round);
-        let ids = self.plan.round_images(round);
+        let ids = self.rounds.next(&self.plan, round);
         let pass = Pass {
             purpose: Purpose::Mine,
             epoch,

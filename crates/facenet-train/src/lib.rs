@@ -33,6 +33,7 @@ mod record;
 mod resident;
 mod rewind;
 mod round;
+mod rounds;
 mod run;
 mod run_folder;
 mod saved;
@@ -74,6 +75,7 @@ pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerK
 pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
 pub use resident::peak_rss_mib;
+pub use rounds::Sampling;
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
     stored_config, train,

@@ -66,7 +66,7 @@ impl MemoryPlan {
             model_mib: 2.0 * sizes.state,
             optimizer_mib: sizes.slots,
             gradients_mib: sizes.parameters * images.graphs(),
-            activations_mib: activations.map(|bytes| bytes as f64 / MIB),
+            activations_mib: activations.map(mib),
             loader_mib: images.loading,
             images_mib: images.held,
             step_mib: 0.0,
@@ -84,9 +84,14 @@ impl MemoryPlan {
     }
 }
 
+/// Bytes in MiB.
+pub(crate) fn mib(bytes: usize) -> f64 {
+    bytes as f64 / MIB
+}
+
 /// MiB resident now, but for tensors of `bytes` bytes that a run will hold anyway.
 pub(crate) fn resident_without(bytes: usize) -> f64 {
-    rss_mib().map_or(BARE, |mib| (mib - bytes as f64 / MIB).max(0.0))
+    rss_mib().map_or(BARE, |rss| (rss - mib(bytes)).max(0.0))
 }
 
 /// MiB of the tensors that belong to a network.
@@ -101,14 +106,14 @@ struct Sizes {
 
 impl Sizes {
     fn of(config: &TrainConfig, model: &Model) -> Self {
-        let mib = |numbers: usize| (numbers * size_of::<f32>()) as f64 / MIB;
+        let of = |numbers: usize| mib(numbers * size_of::<f32>());
         let parameters = model.parameters();
         let trained = parameters.iter().map(|one| one.var.elem_count()).sum();
         let state = model.state().values().map(Tensor::elem_count).sum();
         Self {
-            parameters: mib(trained),
-            state: mib(state),
-            slots: mib(trained) * Optimizer::new(&config.optimizer()).slots_per_number() as f64,
+            parameters: of(trained),
+            state: of(state),
+            slots: of(trained) * Optimizer::new(&config.optimizer()).slots_per_number() as f64,
         }
     }
 }

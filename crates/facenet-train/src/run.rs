@@ -16,7 +16,7 @@ use crate::device::open_device;
 use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::TrainError;
-use crate::memory::{MemoryPlan, resident_without};
+use crate::memory::{MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
@@ -24,6 +24,7 @@ use crate::progress::Progress;
 use crate::record::Record;
 use crate::resident::peak_rss_mib;
 use crate::rewind::rewind;
+use crate::rounds::Rounds;
 use crate::saved::warn_of_strays;
 use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
@@ -136,9 +137,11 @@ pub(crate) fn fresh_engine(
     let scoring = ScoringSet::of(config, observer)?;
     let pictures = training_pictures(config, observer)?;
     let fingerprint = fingerprint(&*pictures);
+    let sizes = pictures.sizes();
+    let rounds = Rounds::new(config, &sizes)?;
     let plan = Plan::new(config, pictures)?;
     warn_of_no_step(&plan.schedule, observer);
-    let before = resident_without(0);
+    let before = resident_without(0) + mib(rounds.bytes(&sizes));
     let model = first_model(config, &device, observer)?;
     let memory = MemoryPlan::new(config, &model, before)?;
     observer.event(&Event::Planned(&memory));
@@ -151,6 +154,7 @@ pub(crate) fn fresh_engine(
         has_trained: false,
         last: None,
         plan,
+        rounds,
         model,
         scoring,
     };
@@ -189,6 +193,8 @@ fn go_on(
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
+    let mut rounds = Rounds::new(&config, &pictures.sizes())?;
+    rounds.restore(folder)?;
     let plan = Plan::new(&config, pictures)?;
     let before = resident_without(bytes_of([&model, &state].into_iter().chain(&shadow)));
     let (model, _) = Model::from_tensors(config.model(), model, DType::F32, &device)?;
@@ -217,6 +223,7 @@ fn go_on(
         Engine {
             progress,
             plan,
+            rounds,
             model,
             optimizer,
             ema,

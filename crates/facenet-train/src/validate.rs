@@ -193,7 +193,18 @@ fn shares(config: &TrainConfig) -> Vec<Check> {
 fn rates(config: &TrainConfig) -> Vec<Check> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let above_zero = |value: f64| format!("found {value}, expected a finite number above 0");
+    let (share, floor) = (config.look_alike_share, config.look_alike_floor);
     vec![
+        (
+            "--look-alike-share",
+            (0.0..1.0).contains(&share),
+            format!("found {share}, expected a share from 0, below 1"),
+        ),
+        (
+            "--look-alike-floor",
+            (0.0..=4.0).contains(&floor),
+            format!("found {floor}, expected a squared L2 from 0 to 4"),
+        ),
         (
             "--margin",
             positive(f64::from(config.margin)),
