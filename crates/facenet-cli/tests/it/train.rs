@@ -364,12 +364,12 @@ fn a_dry_run_takes_the_memory_that_it_plans_and_leaves_nothing() {
             let planned = object["memory"]["step_mib"].as_f64().expect("a plan");
             assert!(object["images_per_second"].as_f64() > Some(0.0), "{object}");
             assert!(run.stderr.contains("Memory: about"), "{run:#?}");
-            let Some(measured) = object["peak_rss_mib"].as_f64() else {
-                assert!(!cfg!(target_os = "linux"), "Linux tells: {object}");
-                continue;
-            };
-            let off = (planned / measured - 1.0).abs();
-            assert!(off < PLANNED_WITHIN, "{flags}: {object}");
+            // Elsewhere the system does not say.
+            if cfg!(target_os = "linux") {
+                let measured = object["peak_rss_mib"].as_f64().expect("Linux tells");
+                let off = (planned / measured - 1.0).abs();
+                assert!(off < PLANNED_WITHIN, "{flags}: {object}");
+            }
         }
     }
     assert!(scratch.names().is_empty());
