@@ -5,6 +5,8 @@ mod compute;
 mod foreign;
 mod loss;
 mod mine;
+mod run;
+mod sampler;
 
 use std::path::PathBuf;
 
@@ -21,6 +23,8 @@ pub use compute::ComputeArgs;
 pub use foreign::ImportArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use run::RunArgs;
+pub use sampler::SamplerArgs;
 
 use crate::values::{list_of_folds, metric, named, optimizer, path, path_text};
 
@@ -166,6 +170,9 @@ pub struct TrainArgs {
     /// Images of each identity, at most
     #[arg(long, help_heading = "Mining")]
     pub images_per_person: Option<usize>,
+    /// Which identities share a round
+    #[command(flatten)]
+    pub sampling: SamplerArgs,
     /// Mining rule: violating, semi-hard, distance-weighted, batch-hard or batch-all
     #[arg(long, help_heading = "Mining")]
     pub rule: Option<Rule>,
@@ -277,6 +284,9 @@ pub struct TrainArgs {
     /// Go on from this run's model folder, or from one of its checkpoints
     #[arg(long, value_parser = path, help_heading = "Running")]
     pub resume: Option<PathBuf>,
+    /// How far the run goes
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Fold numbers, from 1.

@@ -90,19 +90,6 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// Largest resident memory of this process so far, in MiB; `None` elsewhere than on Linux.
-pub(crate) fn peak_rss_mib() -> Option<f64> {
-    peak_rss(&fs::read_to_string("/proc/self/status").ok()?)
-}
-
-fn peak_rss(status: &str) -> Option<f64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,15 +129,6 @@ mod tests {
         assert_eq!(cpu_ticks("7 (a"), None);
         if cfg!(target_os = "linux") {
             assert!(cpu_time().is_some());
-        }
-    }
-
-    #[test]
-    fn peak_memory_is_read_in_kibibytes() {
-        assert_eq!(peak_rss("Name:\tx\nVmHWM:\t    2048 kB\n"), Some(2.0));
-        assert_eq!(peak_rss("Name:\tx\n"), None);
-        if cfg!(target_os = "linux") {
-            assert!(peak_rss_mib().is_some_and(|mib| mib > 0.5));
         }
     }
 }

@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod failure;
 mod loss;
+mod memory;
 mod miner;
 mod progress;
 mod report;

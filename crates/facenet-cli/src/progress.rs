@@ -6,6 +6,7 @@ use facenet_train::lfw::Report;
 use facenet_train::{Event, Observer, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::memory::plan_line;
 use crate::report::Output;
 use crate::stream;
 
@@ -169,6 +170,7 @@ fn line(event: &Event<'_>) -> Option<String> {
                 score_lines(report)
             )
         }
+        Event::Planned(plan) => plan_line(plan),
         Event::Saved { path } => format!("Saved {}", path.display()),
         Event::Note(text) => text.to_owned(),
         _ => return None,

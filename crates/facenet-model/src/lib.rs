@@ -3,6 +3,7 @@
 mod config;
 mod engine;
 mod error;
+mod footprint;
 mod import;
 mod layers;
 mod loss;
@@ -19,6 +20,7 @@ mod tensors;
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use facenet_ops::{Arithmetic, Isa, KeptWeights, ParameterGradients, Precision, Route};
+pub use footprint::PassPlan;
 pub use import::{Form, Imported, import_file};
 pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, soft_margin_loss, triplet_loss};
 pub use model::{LoadReport, Model};

@@ -21,11 +21,11 @@ use crate::store::{Entry, Origin, Store};
 /// changes it but for the running statistics that a training pass moves.
 pub struct Model {
     pub(crate) config: ModelConfig,
-    network: Box<dyn Network>,
+    pub(crate) network: Box<dyn Network>,
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) device: Device,
-    dtype: DType,
-    route: Route,
+    pub(crate) dtype: DType,
+    pub(crate) route: Route,
     arithmetic: Arithmetic,
     memory: Memory,
     updates: AtomicU64,

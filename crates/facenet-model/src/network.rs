@@ -5,7 +5,7 @@ pub(crate) mod mobilefacenet;
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
-use facenet_ops::{Bf16, Format, Precision};
+use facenet_ops::{Account, Bf16, Format, PlannedPass, Precision};
 
 use crate::config::{Architecture, ModelConfig};
 use crate::engine::{Composed, Engine, Planned};
@@ -28,6 +28,9 @@ pub(crate) trait Network: Send + Sync {
 
     /// What one image of `side` pixels a side asks for.
     fn operations(&self, side: usize) -> Result<Operations>;
+
+    /// Adds what a pass over images of `side` pixels a side takes to an account.
+    fn plan(&self, side: usize, account: &Account, pass: PlannedPass) -> Result<()>;
 }
 
 /// A network as layers of any engine, before its bottleneck.
@@ -61,6 +64,12 @@ impl<T: Trunk> Network for T {
         let mut counter = Counter::default();
         self.trunk(&(IMAGE_CHANNELS, side, side), &mut counter)?;
         Ok(counter.finish(self.bottleneck().dims()?))
+    }
+
+    fn plan(&self, side: usize, account: &Account, pass: PlannedPass) -> Result<()> {
+        facenet_ops::plan_nhwc(account, pass, (side, side, IMAGE_CHANNELS), |ledger, xs| {
+            self.trunk(&xs, ledger)
+        })
     }
 }
 

@@ -26,6 +26,7 @@ pub use number::{Bf16, Format};
 pub use pointwise::{add_channel_bias, global_average_pool, linear, prelu, relu, residual};
 pub use route::Route;
 pub use tape::{
-    Act, Filter, Nhwc, Norm, ParameterGradients, Residual, Setting, Tape, run as run_nhwc,
+    Account, Act, Filter, Ledger, Nhwc, Norm, ParameterGradients, Planned, PlannedConv,
+    PlannedPass, Residual, Setting, Tape, plan as plan_nhwc, run as run_nhwc,
 };
 pub use window::{conv2d, depthwise_conv2d, max_pool2d};

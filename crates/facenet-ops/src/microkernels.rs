@@ -12,6 +12,7 @@ mod guarded;
 pub(crate) mod implicit;
 mod kernels;
 pub(crate) mod peak;
+pub(crate) mod pool;
 mod portable;
 pub(crate) mod weights;
 pub(crate) mod winograd;

@@ -6,6 +6,7 @@
 mod backward;
 mod edge;
 mod layers;
+mod ledger;
 mod parameters;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::number::Format;
 use backward::Backward;
 
 pub use edge::{Setting, run};
+pub use ledger::{Account, Ledger, Planned, PlannedConv, PlannedPass, plan};
 pub use parameters::ParameterGradients;
 
 /// Activations `[n, h, w, c]` of a [`Tape`] of the same numbers.

@@ -28,11 +28,21 @@ pub struct ChaChaDraw(ChaCha8Rng);
 impl ChaChaDraw {
     /// Begins the draws of round `step` under `seed`.
     pub fn new(seed: u64, step: u64) -> Self {
+        Self::of_purpose(seed, PURPOSE, 0, step)
+    }
+
+    /// Begins the draws of another purpose.
+    pub(crate) fn of_purpose(seed: u64, purpose: u64, epoch: u64, step: u64) -> Self {
         let mut key = [0; 32];
-        for (bytes, word) in key.chunks_exact_mut(8).zip([seed, PURPOSE, 0, step]) {
+        for (bytes, word) in key.chunks_exact_mut(8).zip([seed, purpose, epoch, step]) {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         Self(ChaCha8Rng::from_seed(key))
+    }
+
+    /// 64 random bits.
+    pub(crate) fn word(&mut self) -> u64 {
+        self.0.next_u64()
     }
 }
 

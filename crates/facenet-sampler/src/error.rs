@@ -54,4 +54,22 @@ pub enum SamplerError {
         /// Identities given.
         found: usize,
     },
+    /// A number of the look-alike sampler is out of range.
+    #[error("sampler: {field} is {found}, expected {expected}")]
+    OutOfRange {
+        /// Field of [`LookAlikeConfig`](crate::LookAlikeConfig).
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: &'static str,
+    },
+    /// A stored state is not of this sampler.
+    #[error(
+        "sampler: {what}; restore the state that was written for these identities, or begin anew"
+    )]
+    State {
+        /// What is wrong, found and expected.
+        what: String,
+    },
 }

@@ -24,6 +24,26 @@ impl Sample {
             .flat_map(|(label, &count)| std::iter::repeat_n(label, count as usize))
             .collect()
     }
+
+    /// Adds up to `most` images of an identity, in random order; gives their number.
+    pub(crate) fn take(
+        &mut self,
+        identity: u32,
+        sizes: &[u32],
+        most: usize,
+        draw: &mut impl Draw,
+    ) -> usize {
+        let mut images: Vec<u32> = (0..sizes[identity as usize]).collect();
+        draw.shuffle(&mut images);
+        images.truncate(most);
+        if !images.is_empty() {
+            self.counts.push(images.len() as u32);
+        }
+        let n_images = images.len();
+        self.images
+            .extend(images.into_iter().map(|image| (identity, image)));
+        n_images
+    }
 }
 
 /// Chooses people and images as the reference's `sample_people` does (davidsandberg/facenet,
@@ -61,16 +81,7 @@ pub(crate) fn walk(sizes: &[u32], config: &SamplerConfig, draw: &mut impl Draw) 
         if needed == 0 {
             break;
         }
-        let mut images: Vec<u32> = (0..sizes[identity as usize]).collect();
-        draw.shuffle(&mut images);
-        images.truncate(config.images_per_person.min(needed));
-        needed -= images.len();
-        if !images.is_empty() {
-            sample.counts.push(images.len() as u32);
-        }
-        sample
-            .images
-            .extend(images.into_iter().map(|image| (identity, image)));
+        needed -= sample.take(identity, sizes, config.images_per_person.min(needed), draw);
     }
     sample
 }

@@ -56,7 +56,7 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 22] = [
+const SHOWN: [&str; 23] = [
     "centre_crop",
     "resize",
     "standardisation",
@@ -69,6 +69,7 @@ const SHOWN: [&str; 22] = [
     "mining_mode",
     "people_per_batch",
     "images_per_person",
+    "sampler",
     "strategy",
     "chunk_size",
     "batch_size",

@@ -161,6 +161,14 @@ impl<P: DeserializeOwned> Checkpoint<P> {
     }
 }
 
+/// The further file `name` of the checkpoint in `folder`.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] when it is missing or has changed.
+pub(crate) fn member(folder: &Path, name: &str) -> Result<Vec<u8>, TrainError> {
+    Manifest::read(folder)?.read_member(folder, name)
+}
+
 fn read_progress<P: DeserializeOwned>(manifest: &Manifest, folder: &Path) -> Result<P, TrainError> {
     let bytes = manifest.read_member(folder, PROGRESS_FILE)?;
     serde_json::from_slice(&bytes).map_err(|error| {

@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use facenet_dataset::{Augment, DecodeLimits, Recipe, Standardisation};
 use facenet_miner::{MinerConfig, NegativeChoice, Rule};
 use facenet_model::{Architecture, ModelConfig, Precision};
+use facenet_sampler::{LookAlikeConfig, SamplerConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 use crate::loss::Loss;
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
+use crate::rounds::Sampling;
 use crate::strategy::Strategy;
 
 /// What [`TrainConfig::arguments`] has for a setting without a value.
@@ -100,6 +102,16 @@ pub struct TrainConfig {
     pub people_per_batch: usize,
     /// K: images of each, at most.
     pub images_per_person: usize,
+    /// How a round's identities are chosen.
+    #[serde(default)]
+    pub sampler: Sampling,
+    /// With `look-alike`: largest share of a round's images that are of look-alikes, in `[0, 1)`.
+    #[serde(default = "default_share")]
+    pub look_alike_share: f64,
+    /// With `look-alike`: squared L2 below which two identities may be one person under two names,
+    /// and are not put beside each other.
+    #[serde(default = "default_floor")]
+    pub look_alike_floor: f64,
     /// Which triplets a round trains on.
     pub rule: Rule,
     /// Which of a pair's admissible negatives is taken.
@@ -222,6 +234,9 @@ impl TrainConfig {
             pretrained_model: None,
             people_per_batch: 45,
             images_per_person: 40,
+            sampler: Sampling::Random,
+            look_alike_share: default_share(),
+            look_alike_floor: default_floor(),
             rule: miner.rule,
             negative: miner.negative,
             only_violating: miner.only_violating,
@@ -401,6 +416,15 @@ impl TrainConfig {
         }
     }
 
+    /// The size of a round.
+    pub(crate) fn sampling(&self) -> SamplerConfig {
+        SamplerConfig {
+            people_per_batch: self.people_per_batch,
+            images_per_person: self.images_per_person,
+            seed: self.seed,
+        }
+    }
+
     /// The update rule.
     pub fn optimizer(&self) -> OptimizerConfig {
         OptimizerConfig {
@@ -424,6 +448,15 @@ fn default_arcface_scale() -> f64 {
 /// The margin of the paper, in radians (arXiv:1801.07698, §3.1).
 fn default_arcface_margin() -> f64 {
     0.5
+}
+
+/// Settings of look-alikes where none are named, and of runs from before there were any.
+fn default_share() -> f64 {
+    LookAlikeConfig::default().share
+}
+
+fn default_floor() -> f64 {
+    LookAlikeConfig::default().floor
 }
 
 /// A value as a user would type it.

@@ -18,6 +18,7 @@ use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
+use crate::rounds::Rounds;
 use crate::schedule::RateAt;
 use crate::scoring::ScoringSet;
 use crate::statistics::settle_statistics;
@@ -28,6 +29,7 @@ use crate::strategy::Strategy;
 pub(crate) struct Engine {
     pub(crate) progress: Progress,
     pub(crate) plan: Plan,
+    pub(crate) rounds: Rounds,
     pub(crate) model: Model,
     /// The classifier, where the loss has one.
     pub(crate) head: Option<Head>,
@@ -69,23 +71,41 @@ impl Engine {
                 observer.event(&Event::Note("the schedule file ends the run here"));
                 return Ok(true);
             };
-            let has_stepped = match self.progress.config.strategy {
-                _ if self.head.is_some() => {
-                    self.classify(rate, observer)?;
-                    true
-                }
-                Strategy::OnePass => self.one_pass(rate, observer)?,
-                Strategy::Reference if self.progress.pending.is_empty() => {
-                    self.mine_round(observer)?;
-                    false
-                }
-                Strategy::Reference => self.step(rate, observer)?,
-            };
+            let has_stepped = self.turn(rate, observer)?;
             if has_stepped {
                 self.after_step(observer)?;
             }
         }
         Ok(false)
+    }
+
+    /// A round or a step; true where it was a step.
+    fn turn(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<bool, TrainError> {
+        match self.progress.config.strategy {
+            _ if self.head.is_some() => {
+                self.classify(rate, observer)?;
+                Ok(true)
+            }
+            Strategy::OnePass => self.one_pass(rate, observer),
+            Strategy::Reference if self.progress.pending.is_empty() => {
+                self.mine_round(observer)?;
+                Ok(false)
+            }
+            Strategy::Reference => self.step(rate, observer),
+        }
+    }
+
+    /// Makes the run's first step and nothing besides; none where the schedule file ends the run
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(crate) fn first_step(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let RateAt::Rate(rate) = self.plan.schedule.at(0, 0) else {
+            return Ok(());
+        };
+        while !self.turn(rate, observer)? {}
+        Ok(())
     }
 
     /// Samples, embeds and mines one round; its triplets become the pending ones.
@@ -94,6 +114,7 @@ impl Engine {
         let rows = self.embed_round(observer)?;
         self.tell_unreadable(observer);
         let mined = self.mine(&rows)?;
+        self.rounds.learn(&rows.ids, &rows.values);
         let triplets = mined.triplets.iter();
         self.progress.pending = triplets
             .map(|t| [t.anchor, t.positive, t.negative].map(|row| rows.ids[row as usize]))
@@ -138,7 +159,7 @@ impl Engine {
     fn embed_round(&mut self, observer: &mut dyn Observer) -> Result<Rows, TrainError> {
         let config = &self.progress.config;
         let (epoch, round) = (self.progress.epoch(), self.progress.round);
-        let ids = self.plan.round_images(round);
+        let ids = self.rounds.next(&self.plan, round);
         let pass = Pass {
             purpose: Purpose::Mine,
             epoch,

@@ -104,6 +104,20 @@ impl Head {
             .collect()
     }
 
+    /// How many numbers it trains.
+    pub(crate) fn numbers(&self) -> usize {
+        let parameters = self.parameters();
+        parameters.iter().map(|(_, var)| var.elem_count()).sum()
+    }
+
+    /// Bytes of its weights, of their gradient while chunks are added up, and of its outputs for
+    /// a chunk of `n` rows, in f32 and twice in f64.
+    pub(crate) fn bytes(&self, n: usize) -> usize {
+        let (single, double) = (size_of::<f32>(), size_of::<f64>());
+        let outputs = self.weight.dims()[0] * n * (single + 2 * double);
+        4 * single * self.numbers() + outputs
+    }
+
     /// Whether its outputs are cosines: it then takes rows of unit length.
     pub(crate) fn is_cosine(&self) -> bool {
         self.logits.margin.is_some()

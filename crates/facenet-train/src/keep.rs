@@ -17,6 +17,7 @@ use crate::evaluate::score;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::head::Head;
 use crate::observer::{Event, Observer};
+use crate::rounds::SAMPLER_FILE;
 use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
 use crate::statistics::settle_statistics;
 
@@ -169,10 +170,13 @@ impl Engine {
         let card = self.card(false);
         let config = self.saved_config();
         let files = model_files(&BTreeMap::new(), &config, &card)?;
+        let state = self.rounds.state();
+        let state = state.as_deref().map(|state| (SAMPLER_FILE, state));
         let extra: Vec<_> = files
             .iter()
             .filter(|(name, _)| *name != crate::checkpoint::MODEL_FILE)
             .map(|(name, bytes)| (*name, bytes.as_slice()))
+            .chain(state)
             .collect();
         let path = self.record.save(&checkpoint, &extra)?;
         observer.event(&Event::Saved { path: &path });
@@ -219,6 +223,7 @@ impl Engine {
                 "data": progress.data_fingerprint,
                 "strategy": progress.config.strategy,
                 "loss": progress.config.loss,
+                "sampler": progress.config.sampler,
                 "rule": has_triplets.then_some(progress.config.rule),
                 "margin": has_triplets.then(|| shortest(progress.config.margin)),
                 "precision": precision_name(progress.config.precision),

@@ -9,6 +9,7 @@ mod compute;
 mod config;
 mod dense;
 mod device;
+mod dry_run;
 mod durable;
 mod ema;
 mod embedder;
@@ -22,6 +23,7 @@ mod head;
 mod import;
 mod keep;
 mod loss;
+mod memory;
 mod mine_tensor;
 mod observer;
 mod one_pass;
@@ -30,8 +32,10 @@ mod peak;
 mod plan;
 mod progress;
 mod record;
+mod resident;
 mod rewind;
 mod round;
+mod rounds;
 mod run;
 mod run_folder;
 mod saved;
@@ -59,17 +63,21 @@ pub use checkpoint::{
 pub use compute::{MAX_THREADS, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
+pub use dry_run::{DryRun, dry_run};
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};
 pub use evaluate::{Embedded, Evaluation, ModelSource, embed, evaluate, evaluate_embeddings};
 pub use events::{EventWriter, LoggedEvent, read_events};
 pub use import::{ImportReport, ImportRequest, PUBLISHED_RECIPE, import};
 pub use loss::Loss;
+pub use memory::MemoryPlan;
 pub use mine_tensor::mine_tensor;
 pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
 pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
+pub use resident::peak_rss_mib;
+pub use rounds::Sampling;
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
     stored_config, train,

@@ -5,6 +5,8 @@ use std::path::Path;
 use facenet_lfw::Report;
 use facenet_miner::Statistics;
 
+use crate::memory::MemoryPlan;
+
 /// Work whose progress is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -33,6 +35,8 @@ pub enum Event<'a> {
         /// Images in all.
         total: usize,
     },
+    /// How much memory the run will take.
+    Planned(&'a MemoryPlan),
     /// A round has been sampled, embedded and mined.
     Mined {
         /// Epoch, from 0.

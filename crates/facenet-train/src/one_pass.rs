@@ -39,6 +39,7 @@ impl Engine {
         }
         let embedded = self.embed_chunks(&round, mode.clone(), observer)?;
         let (statistics, mean) = self.mine_whole(&round, &embedded)?;
+        self.rounds.learn(&round.ids, &embedded.values);
         self.end_round(round.ids.len(), &statistics, began, observer)?;
         let Some(mean) = mean else { return Ok(false) };
         began = Instant::now();
@@ -56,9 +57,9 @@ impl Engine {
     }
 
     /// The images of the round, dealt out to chunks.
-    pub(crate) fn load_round(&self) -> Result<Round, TrainError> {
+    pub(crate) fn load_round(&mut self) -> Result<Round, TrainError> {
         let config = &self.progress.config;
-        let ids = self.plan.round_images(self.progress.round);
+        let ids = self.rounds.next(&self.plan, self.progress.round);
         let ids = dealt(&ids, config.chunk_size);
         let pass = Pass {
             purpose: Purpose::Train,

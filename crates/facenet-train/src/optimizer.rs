@@ -89,6 +89,25 @@ impl Optimizer {
         self.steps
     }
 
+    /// Numbers of state that a parameter's number has.
+    pub(crate) fn slots_per_number(&self) -> usize {
+        self.config.kind.slots().len()
+    }
+
+    /// Takes the memory of these parameters' state now, where a first step would.
+    ///
+    /// # Errors
+    /// [`TrainError::Candle`] when the device has none.
+    pub(crate) fn prepare<'a>(
+        &mut self,
+        parameters: impl IntoIterator<Item = (&'a str, &'a Var)>,
+    ) -> Result<(), TrainError> {
+        for (name, var) in parameters {
+            self.slots_of(name, var)?;
+        }
+        Ok(())
+    }
+
     /// Moves every parameter by one step of the rule at learning rate `rate`.
     ///
     /// The result does not depend on the number of threads nor on the order of `updates`.
@@ -114,13 +133,18 @@ impl Optimizer {
         } else {
             0.0
         };
-        if !self.slots.contains_key(update.name) {
-            let fresh = Slots::fresh(self.config.kind.slots(), update.var, self.is_fused)?;
-            self.slots.insert(update.name.to_owned(), fresh);
-        }
-        let slots = self.slots.get_mut(update.name).expect("inserted above");
+        let slots = self.slots_of(update.name, update.var)?;
         slots.apply(rule, update.var, update.grad, decay)?;
         Ok(())
+    }
+
+    /// A parameter's state, fresh where there is none.
+    fn slots_of(&mut self, name: &str, var: &Var) -> Result<&mut Slots, TrainError> {
+        if !self.slots.contains_key(name) {
+            let fresh = Slots::fresh(self.config.kind.slots(), var, self.is_fused)?;
+            self.slots.insert(name.to_owned(), fresh);
+        }
+        Ok(self.slots.get_mut(name).expect("inserted above"))
     }
 
     /// What weight decay adds to the loss: `weight_decay / 2` times the sum of squares of the

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use facenet_dataset::{ImageId, Pictures};
 use facenet_miner::{MineError, Miner, Rule};
-use facenet_sampler::{Sampler, SamplerConfig};
+use facenet_sampler::{Sample, Sampler};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -30,16 +30,11 @@ impl Plan {
         config: &TrainConfig,
         pictures: Arc<dyn Pictures>,
     ) -> Result<Self, TrainError> {
-        let sampling = SamplerConfig {
-            people_per_batch: config.people_per_batch,
-            images_per_person: config.images_per_person,
-            seed: config.seed,
-        };
         let miner = Miner::new(config.miner())?;
         if let Some(why) = miner.fallback() {
             tracing::warn!("{why}");
         }
-        let sampler = Sampler::new(&pictures.sizes(), sampling)?;
+        let sampler = Sampler::new(&pictures.sizes(), config.sampling())?;
         check_triplets(config, &sampler)?;
         Ok(Self {
             schedule: schedule(config)?,
@@ -49,13 +44,17 @@ impl Plan {
         })
     }
 
-    /// The images of round `round`.
+    /// The images of round `round`, drawn at random.
     pub(crate) fn round_images(&self, round: u64) -> Vec<ImageId> {
-        let sample = self.sampler.round(round);
-        let ids = sample.images.iter();
-        ids.map(|&(identity, image)| ImageId { identity, image })
-            .collect()
+        images_of(&self.sampler.round(round))
     }
+}
+
+/// The images of a round, in order.
+pub(crate) fn images_of(sample: &Sample) -> Vec<ImageId> {
+    let ids = sample.images.iter();
+    ids.map(|&(identity, image)| ImageId { identity, image })
+        .collect()
 }
 
 /// Refuses `batch-all` where the first round has more triplets than may be collected: unless only

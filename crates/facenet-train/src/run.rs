@@ -1,10 +1,11 @@
 //! Starting a run, going on with one, and what it came to.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use facenet_model::{Model, load_model};
 use serde::Serialize;
 
@@ -16,12 +17,15 @@ use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::head::Head;
+use crate::memory::{MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
+use crate::resident::peak_rss_mib;
 use crate::rewind::rewind;
+use crate::rounds::Rounds;
 use crate::saved::warn_of_strays;
 use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
@@ -98,6 +102,10 @@ pub struct Outcome {
     pub model_dir: PathBuf,
     /// Folder of the logs.
     pub log_dir: PathBuf,
+    /// The memory that was planned.
+    pub memory: MemoryPlan,
+    /// Largest resident memory of the process; `None` where the system does not say.
+    pub peak_rss_mib: Option<f64>,
 }
 
 /// Trains as `request` says. All that can be checked is checked before the first step.
@@ -112,30 +120,48 @@ pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outc
 }
 
 fn begin(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
-    let config = &request.config;
+    let (engine, memory) = fresh_engine(&request.config, &request.command_line, observer)?;
+    finish(engine, memory, observer)
+}
+
+/// A new run before its first step, and the memory that it will take, which is told.
+///
+/// # Errors
+/// Whatever is wrong with data, files and device.
+pub(crate) fn fresh_engine(
+    config: &TrainConfig,
+    command_line: &[String],
+    observer: &mut dyn Observer,
+) -> Result<(Engine, MemoryPlan), TrainError> {
     let device = open_device(&config.device)?;
     note_memory_fraction(config, &device, observer);
     let scoring = ScoringSet::of(config, observer)?;
     let pictures = training_pictures(config, observer)?;
     let fingerprint = fingerprint(&*pictures);
-    let head = Head::of(config, &pictures.sizes(), &device)?;
+    let sizes = pictures.sizes();
+    let head = Head::of(config, &sizes, &device)?;
+    let rounds = Rounds::new(config, &sizes)?;
     let plan = Plan::new(config, pictures)?;
     warn_of_no_step(&plan.schedule, observer);
+    let before = resident_without(0) + mib(rounds.bytes(&sizes));
     let model = first_model(config, &device, observer)?;
+    let memory = MemoryPlan::new(config, &model, head.as_ref(), before)?;
+    observer.event(&Event::Planned(&memory));
     let engine = Engine {
         optimizer: Optimizer::new(&config.optimizer()),
         ema: Ema::new(config.moving_average_decay, &model.state())?,
-        record: Record::create(config, &request.command_line)?,
+        record: Record::create(config, command_line)?,
         progress: Progress::start(config.clone(), fingerprint),
         last_loss: None,
         has_trained: false,
         last: None,
         plan,
+        rounds,
         model,
         head,
         scoring,
     };
-    finish(engine, observer)
+    Ok((engine, memory))
 }
 
 /// Goes on with a run from its last checkpoint, or from the one named. Every later step is what
@@ -159,29 +185,42 @@ fn go_on(
     stored: Checkpoint<Progress>,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
-    let progress = stored.progress;
+    let Checkpoint {
+        progress,
+        model,
+        ema: shadow,
+        head: head_state,
+        optimizer: state,
+    } = stored;
     let config = progress.config.clone();
     let device = open_device(&config.device)?;
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
-    let head = Head::of(&config, &pictures.sizes(), &device)?;
+    let sizes = pictures.sizes();
+    let head = Head::of(&config, &sizes, &device)?;
     if let Some(head) = &head {
-        head.load(stored.head.as_ref(), folder)?;
+        head.load(head_state.as_ref(), folder)?;
     }
+    let mut rounds = Rounds::new(&config, &sizes)?;
+    rounds.restore(folder)?;
     let plan = Plan::new(&config, pictures)?;
-    let (model, _) = Model::from_tensors(config.model(), stored.model, DType::F32, &device)?;
+    let before = resident_without(bytes_of([&model, &state].into_iter().chain(&shadow)));
+    let (model, _) = Model::from_tensors(config.model(), model, DType::F32, &device)?;
     let model = model.with_arithmetic(config.arithmetic());
     model.set_updates(progress.statistics_updates);
+    let memory = MemoryPlan::new(&config, &model, head.as_ref(), before)?;
+    observer.event(&Event::Planned(&memory));
     let mut ema = Ema::new(config.moving_average_decay, &model.state())?;
-    if let Some(shadow) = &stored.ema {
-        ema.load_shadow(shadow)?;
+    if let Some(shadow) = shadow {
+        ema.load_shadow(&shadow)?;
     }
     let mut optimizer = Optimizer::new(&config.optimizer());
     let parameters = model.parameters();
     let parameters = parameters.iter().map(|p| (p.name, p.var));
     let of_head = head.iter().flat_map(Head::parameters);
-    optimizer.load_state(&stored.optimizer, parameters.chain(of_head))?;
+    optimizer.load_state(&state, parameters.chain(of_head))?;
+    drop(state);
     let run_dir = run_dir_of(folder)?;
     let record = Record::reopen(&config, &run_dir, &request.command_line)?;
     let note = format!(
@@ -195,6 +234,7 @@ fn go_on(
         Engine {
             progress,
             plan,
+            rounds,
             model,
             head,
             optimizer,
@@ -205,8 +245,16 @@ fn go_on(
             has_trained: false,
             last: None,
         },
+        memory,
         observer,
     )
+}
+
+fn bytes_of<'a>(sets: impl Iterator<Item = &'a BTreeMap<String, Tensor>>) -> usize {
+    let tensors = sets.flat_map(BTreeMap::values);
+    tensors
+        .map(|tensor| tensor.elem_count() * tensor.dtype().size_in_bytes())
+        .sum()
 }
 
 /// The configuration of the checkpoint that `resume` would take.
@@ -244,7 +292,11 @@ impl ResumeOverrides {
 }
 
 /// Runs the engine and saves what it made.
-fn finish(mut engine: Engine, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+fn finish(
+    mut engine: Engine,
+    memory: MemoryPlan,
+    observer: &mut dyn Observer,
+) -> Result<Outcome, TrainError> {
     let began = Instant::now();
     let is_stopped = engine.run(observer)?;
     let last = engine.finish(observer)?;
@@ -262,6 +314,8 @@ fn finish(mut engine: Engine, observer: &mut dyn Observer) -> Result<Outcome, Tr
         far: report.and_then(|report| report.far),
         model_dir: engine.record.folder.model_dir().join(MODEL_DIR),
         log_dir: engine.record.folder.log_dir().to_owned(),
+        memory,
+        peak_rss_mib: peak_rss_mib(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::error::TrainError;
 use crate::feed::{Feed, Pass};
 
 /// Batches that a recalibration averages over.
-const BATCHES: usize = 4;
+pub(crate) const SETTLING_BATCHES: usize = 4;
 
 /// Updates after which running statistics of share `momentum` are trusted: the initial values
 /// then weigh less than `exp(-3)`, 5 %.
@@ -26,7 +26,7 @@ pub(crate) fn settle_statistics(
     if model.updates() >= trusted_after(model.config().bn_momentum) {
         return Ok(());
     }
-    let first = &pass.ids[..pass.ids.len().min(BATCHES * pass.batch)];
+    let first = &pass.ids[..pass.ids.len().min(SETTLING_BATCHES * pass.batch)];
     let batches = feed.batches(&Pass {
         ids: first,
         ..*pass

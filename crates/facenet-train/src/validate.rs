@@ -5,6 +5,7 @@ use std::f64::consts::FRAC_PI_2;
 use crate::compute::check_arithmetic;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::rounds::Sampling;
 use crate::source::FIRST_TEST_IDENTITY;
 use crate::strategy::Strategy;
 
@@ -62,6 +63,14 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
             format!(
                 "found reference beside --loss {}, which mines nothing: a round is a step; give \
                  one-pass",
+                config.loss.name()
+            ),
+        ),
+        (
+            "--sampler",
+            !config.loss.has_head() || config.sampler == Sampling::Random,
+            format!(
+                "found look-alike beside --loss {}, which learns no one's looks; give random",
                 config.loss.name()
             ),
         ),
@@ -205,7 +214,18 @@ fn shares(config: &TrainConfig) -> Vec<Check> {
 fn rates(config: &TrainConfig) -> Vec<Check> {
     let positive = |value: f64| value.is_finite() && value > 0.0;
     let above_zero = |value: f64| format!("found {value}, expected a finite number above 0");
+    let (share, floor) = (config.look_alike_share, config.look_alike_floor);
     vec![
+        (
+            "--look-alike-share",
+            (0.0..1.0).contains(&share),
+            format!("found {share}, expected a share from 0, below 1"),
+        ),
+        (
+            "--look-alike-floor",
+            (0.0..=4.0).contains(&floor),
+            format!("found {floor}, expected a squared L2 from 0 to 4"),
+        ),
         (
             "--margin",
             positive(f64::from(config.margin)),
@@ -360,6 +380,14 @@ mod tests {
         check_refused(
             |c| c.loss = crate::loss::Loss::Softmax,
             "--strategy: found reference beside --loss softmax",
+        );
+        check_refused(
+            |c| {
+                c.loss = crate::loss::Loss::Softmax;
+                c.strategy = Strategy::OnePass;
+                c.sampler = Sampling::LookAlike;
+            },
+            "--sampler: found look-alike beside --loss softmax",
         );
         check_refused(
             |c| c.train_people = Some("people.txt:1-8".to_owned()),

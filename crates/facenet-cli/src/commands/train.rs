@@ -6,13 +6,14 @@ use std::fmt::Write as _;
 
 use facenet_train::dataset::Recipe;
 use facenet_train::{
-    Outcome, ResumeOverrides, ResumeRequest, SavedModel, TrainConfig, TrainRequest, UNSET, resume,
-    saved_model, train,
+    Outcome, ResumeOverrides, ResumeRequest, SavedModel, TrainConfig, TrainRequest, UNSET, dry_run,
+    resume, saved_model, train,
 };
 use serde_json::json;
 
 use crate::args::TrainArgs;
 use crate::failure::Failure;
+use crate::memory::dry_run_text;
 use crate::progress::Console;
 use crate::report::Output;
 use crate::strategy;
@@ -37,6 +38,11 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
         announce(args, &config, arguments, output);
         if let Some(text) = strategy::remark(args) {
             output.remark(&text);
+        }
+        if args.run.dry_run {
+            let made = dry_run(&config, &mut console)?;
+            drop(console);
+            return output.result(&dry_run_text(&made), &made);
         }
         train(
             &TrainRequest {
@@ -325,6 +331,8 @@ mod tests {
             far: None,
             model_dir: "m".into(),
             log_dir: "l".into(),
+            memory: crate::memory::tests::PLAN,
+            peak_rss_mib: None,
         };
         let text = summary(&outcome);
         assert!(

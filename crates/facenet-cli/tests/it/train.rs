@@ -23,7 +23,7 @@ fn file_of(scratch: &Scratch, object: &Value, key: &str, name: &str) -> String {
     scratch.read(&format!("{folder}/{name}"))
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "status",
     "steps",
     "images",
@@ -36,6 +36,8 @@ const KEYS: [&str; 12] = [
     "far",
     "model_dir",
     "log_dir",
+    "memory",
+    "peak_rss_mib",
 ];
 
 #[test]
@@ -341,4 +343,34 @@ fn a_pretrained_model_brings_its_own_network() {
     assert_eq!(new["model"]["architecture"], own["model"]["architecture"]);
     assert_eq!(new["model"]["embedding_size"], 16, "{new}");
     assert_eq!(new["model"]["image_size"], 32, "{new}");
+}
+
+/// What a plan may be off by, of what is measured.
+const PLANNED_WITHIN: f64 = 0.15;
+
+#[test]
+fn a_dry_run_takes_the_memory_that_it_plans_and_leaves_nothing() {
+    let scratch = Scratch::new();
+    for strategy in ["one-pass --chunk-size 20", "reference --batch-size 60"] {
+        for precision in ["f32", "bf16"] {
+            let flags = format!(
+                "--dry-run --strategy {strategy} --precision {precision} --threads 1 \
+                 --image-size 64 --model-def mobilefacenet --people-per-batch 8 \
+                 --images-per-person 5 --synthetic-identities 20 --synthetic-images 5 \
+                 --synthetic-test-identities 0 --rule violating --models-base-dir models"
+            );
+            let run = scratch.run(&format!("train --json {flags}")).done();
+            let object = run.json();
+            let planned = object["memory"]["step_mib"].as_f64().expect("a plan");
+            assert!(object["images_per_second"].as_f64() > Some(0.0), "{object}");
+            assert!(run.stderr.contains("Memory: about"), "{run:#?}");
+            // Elsewhere the system does not say.
+            if cfg!(target_os = "linux") {
+                let measured = object["peak_rss_mib"].as_f64().expect("Linux tells");
+                let off = (planned / measured - 1.0).abs();
+                assert!(off < PLANNED_WITHIN, "{flags}: {object}");
+            }
+        }
+    }
+    assert!(scratch.names().is_empty());
 }

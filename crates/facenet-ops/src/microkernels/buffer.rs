@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::microkernels::pool::Pool;
 use crate::number::Bf16;
 
 /// Floats of a cache line.
@@ -37,29 +38,19 @@ unsafe impl Plain for Bf16 {}
 // SAFETY: two of them, side by side.
 unsafe impl Plain for [Bf16; 2] {}
 
+/// Bytes of a line.
+pub(crate) const LINE_BYTES: usize = size_of::<Line>();
+
 /// Lines that hold `len` values.
 fn lines_of<T>(len: usize) -> usize {
-    (len * size_of::<T>()).div_ceil(size_of::<Line>())
+    (len * size_of::<T>()).div_ceil(LINE_BYTES)
 }
 
 /// Where the activations of passes come from and go back to: a model keeps one, so that a step
 /// runs in the pages of the step before. What two passes have not touched is freed.
 #[derive(Clone, Default)]
 pub struct Memory {
-    state: Arc<Mutex<State>>,
-}
-
-#[derive(Default)]
-struct State {
-    /// Passes so far.
-    pass: u64,
-    kept: Vec<Kept>,
-}
-
-struct Kept {
-    /// When it was given back.
-    pass: u64,
-    lines: Vec<Line>,
+    pool: Arc<Mutex<Pool<Vec<Line>>>>,
 }
 
 impl std::fmt::Debug for Memory {
@@ -73,29 +64,20 @@ impl std::fmt::Debug for Memory {
 impl Memory {
     /// Bytes that are kept for passes to come.
     pub fn kept_bytes(&self) -> usize {
-        let lines: usize = self.state().kept.iter().map(|kept| kept.lines.len()).sum();
-        lines * size_of::<Line>()
+        self.pool().lines() * LINE_BYTES
     }
 
     /// Begins a pass: frees what the two before have not touched.
     pub(crate) fn begin_pass(&self) {
-        let mut state = self.state();
-        state.pass += 1;
-        let oldest = state.pass.saturating_sub(2);
-        state.kept.retain(|kept| kept.pass >= oldest);
+        self.pool().begin_pass();
     }
 
     /// A buffer of `len` numbers that comes back when it is dropped.
     pub(crate) fn take<T: Plain>(&self, len: usize) -> Buffer<T> {
         let wanted = lines_of::<T>(len);
-        let mut state = self.state();
-        let sizes = state.kept.iter().map(|kept| kept.lines.len()).enumerate();
-        let fitting = sizes.filter(|&(_, lines)| (wanted..=MOST_WASTE * wanted).contains(&lines));
-        let best = fitting.min_by_key(|&(_, lines)| lines);
-        let kept = best.map(|(at, _)| state.kept.swap_remove(at));
-        drop(state);
+        let kept = self.pool().take(wanted);
         Buffer {
-            lines: kept.map_or_else(|| vec![ZEROS; wanted], |kept| kept.lines),
+            lines: kept.map_or_else(|| vec![ZEROS; wanted], |(lines, _)| lines),
             len,
             home: Some(self.clone()),
             of: PhantomData,
@@ -103,18 +85,14 @@ impl Memory {
     }
 
     fn give_back(&self, lines: Vec<Line>) {
-        let mut state = self.state();
-        let pass = state.pass;
-        state.kept.push(Kept { pass, lines });
+        let n_lines = lines.len();
+        self.pool().give_back(lines, n_lines);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pool(&self) -> MutexGuard<'_, Pool<Vec<Line>>> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// How many times larger than needed a buffer may be.
-const MOST_WASTE: usize = 2;
 
 /// Numbers that begin at a cache line; what they are at first is unspecified but initialised.
 #[derive(Debug)]

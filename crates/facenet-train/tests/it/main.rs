@@ -10,6 +10,7 @@ mod going_on;
 mod golden;
 mod keeping;
 mod logs;
+mod look_alike;
 mod losses;
 mod one_pass;
 mod optimizer;

@@ -1,10 +1,11 @@
 //! `facenet bench mine`.
 
+use facenet_train::peak_rss_mib;
 use serde::Serialize;
 
 use crate::args::BenchMineArgs;
 use crate::batch::{self, Batch};
-use crate::clock::{Timing, peak_rss_mib, time};
+use crate::clock::{Timing, time};
 use crate::failure::Failure;
 use crate::miner::Mining;
 use crate::report::Output;

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use facenet_train::bench::{ForwardBench, LoadBench, StepBench};
 use facenet_train::model::Arithmetic;
-use facenet_train::{TrainConfig, TrainError, on_threads, peak, precision_name};
+use facenet_train::{TrainConfig, TrainError, on_threads, peak, peak_rss_mib, precision_name};
 use serde::Serialize;
 
 use super::text::table;
 use crate::args::BenchWorkArgs;
-use crate::clock::{Timing, peak_rss_mib, time_for};
+use crate::clock::{Timing, time_for};
 use crate::failure::Failure;
 use crate::report::Output;
 
