@@ -11,6 +11,8 @@ pub(crate) mod gemm;
 mod guarded;
 pub(crate) mod implicit;
 mod kernels;
+mod lanes;
+pub(crate) mod norm;
 pub(crate) mod peak;
 mod portable;
 pub(crate) mod weights;

@@ -74,6 +74,7 @@ mod tests {
     use crate::config::ConvConfig;
     use crate::isa::{Isa, with_isa};
     use crate::microkernels::{Activation, Added, Epilogue};
+    use crate::nhwc::norm::{self, Lines};
     use crate::nhwc::plan::ConvShape;
     use crate::nhwc::winograd;
     use crate::nhwc::{conv, depthwise};
@@ -174,6 +175,31 @@ mod tests {
         assert!(dw == depthwise::weight_gradient(shape, &x, &grad));
     }
 
+    /// As [`direct`], of the normalisation of a convolution's output.
+    fn check_norm<T: Number>(shape: &ConvShape, flush: Flush) {
+        let (c, x) = (shape.c_out, values::<T>(shape.n * shape.out_image()));
+        let vector = Guarded::new(&values::<f32>(c), flush);
+        let activation = Activation::Prelu(vector.as_ref());
+        let lines = Lines::new(vector.as_ref(), vector.as_ref(), &norm::moments(&x, c), 1.0);
+        let (guarded, mut grad) = (Guarded::new(&x, flush), Guarded::new(&x, flush));
+        let (mut z, mut expected) = (Guarded::new(&x, flush), x.clone());
+        assert_eq!(norm::moments(guarded.as_ref(), c), norm::moments(&x, c));
+        norm::normalise(guarded.as_ref(), &lines, &activation, z.as_mut());
+        norm::normalise(&x, &lines, &activation, &mut expected);
+        assert!(is_same(z.as_ref(), &expected));
+        let (inverse, mut expected) = (vec![1.0; c], x.clone());
+        norm::gradient(
+            guarded.as_ref(),
+            &lines,
+            &inverse,
+            true,
+            &activation,
+            grad.as_mut(),
+        );
+        norm::gradient(&x, &lines, &inverse, true, &activation, &mut expected);
+        assert!(is_same(grad.as_ref(), &expected));
+    }
+
     #[test]
     fn no_pass_touches_what_lies_beside_its_tensors() {
         let config = |stride, padding| ConvConfig {
@@ -203,6 +229,8 @@ mod tests {
                         let own = ConvShape { c_out: c, ..shape };
                         check_depthwise::<f32>(&own, flush);
                         check_depthwise::<Bf16>(&own, flush);
+                        check_norm::<f32>(&shape, flush);
+                        check_norm::<Bf16>(&shape, flush);
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");
