@@ -6,6 +6,7 @@ mod avx2;
 mod avx512;
 pub(crate) mod buffer;
 pub(crate) mod depthwise;
+pub(crate) mod elementwise;
 pub(crate) mod gemm;
 #[cfg(all(test, target_os = "linux"))]
 mod guarded;
@@ -14,6 +15,7 @@ mod kernels;
 mod lanes;
 pub(crate) mod norm;
 pub(crate) mod peak;
+pub(crate) mod pool;
 mod portable;
 pub(crate) mod weights;
 pub(crate) mod winograd;

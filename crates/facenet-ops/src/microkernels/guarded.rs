@@ -77,7 +77,7 @@ mod tests {
     use crate::nhwc::norm::{self, Lines};
     use crate::nhwc::plan::ConvShape;
     use crate::nhwc::winograd;
-    use crate::nhwc::{conv, depthwise};
+    use crate::nhwc::{conv, depthwise, pool};
     use crate::number::{Bf16, Number};
 
     /// Few bits each, so that every number type holds them.
@@ -200,6 +200,23 @@ mod tests {
         assert!(is_same(grad.as_ref(), &expected));
     }
 
+    /// As [`direct`], of the largest of each window.
+    fn check_pool<T: Number>(shape: &ConvShape, flush: Flush) {
+        let grad = values::<T>(shape.n * shape.out_image());
+        let x = values::<T>(shape.n * shape.image());
+        let (guarded, guarded_grad) = (Guarded::new(&x, flush), Guarded::new(&grad, flush));
+        let (mut y, mut winners) = (Guarded::new(&grad, flush), Guarded::new(&grad, flush));
+        let (mut expected, mut own) = (grad.clone(), grad.clone());
+        pool::max_pool(shape, guarded.as_ref(), y.as_mut(), Some(winners.as_mut()));
+        pool::max_pool(shape, &x, &mut expected, Some(&mut own));
+        assert!(is_same(y.as_ref(), &expected) && is_same(winners.as_ref(), &own));
+        let (mut dx, mut expected) = (Guarded::new(&x, flush), x.clone());
+        let guarded_grad = guarded_grad.as_ref();
+        pool::max_pool_gradient(shape, winners.as_ref(), guarded_grad, dx.as_mut());
+        pool::max_pool_gradient(shape, &own, &grad, &mut expected);
+        assert!(is_same(dx.as_ref(), &expected));
+    }
+
     #[test]
     fn no_pass_touches_what_lies_beside_its_tensors() {
         let config = |stride, padding| ConvConfig {
@@ -231,6 +248,10 @@ mod tests {
                         check_depthwise::<Bf16>(&own, flush);
                         check_norm::<f32>(&shape, flush);
                         check_norm::<Bf16>(&shape, flush);
+                        if shape.config.padding == (0, 0) {
+                            check_pool::<f32>(&own, flush);
+                            check_pool::<Bf16>(&own, flush);
+                        }
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");

@@ -91,6 +91,15 @@ impl Lanes for Zmm {
             _mm512_mask_blend_ps(is_less, otherwise.0, then.0)
         })
     }
+
+    #[inline(always)]
+    fn where_nan(self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe {
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(self.0, self.0);
+            _mm512_mask_blend_ps(is_nan, otherwise.0, then.0)
+        })
+    }
 }
 
 impl Zmm {
@@ -177,6 +186,15 @@ impl Lanes for Ymm {
         Self(unsafe {
             let is_less = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0);
             _mm256_blendv_ps(otherwise.0, then.0, is_less)
+        })
+    }
+
+    #[inline(always)]
+    fn where_nan(self, then: Self, otherwise: Self) -> Self {
+        // SAFETY: as above.
+        Self(unsafe {
+            let is_nan = _mm256_cmp_ps::<_CMP_UNORD_Q>(self.0, self.0);
+            _mm256_blendv_ps(otherwise.0, then.0, is_nan)
         })
     }
 }
