@@ -6,11 +6,15 @@ mod avx2;
 mod avx512;
 pub(crate) mod buffer;
 pub(crate) mod depthwise;
+pub(crate) mod elementwise;
 pub(crate) mod gemm;
 #[cfg(all(test, target_os = "linux"))]
 mod guarded;
 pub(crate) mod implicit;
 mod kernels;
+mod lanes;
+pub(crate) mod max_pool;
+pub(crate) mod norm;
 pub(crate) mod peak;
 pub(crate) mod pool;
 mod portable;

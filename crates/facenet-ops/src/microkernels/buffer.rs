@@ -31,8 +31,6 @@ pub unsafe trait Plain: Copy + Default + Send + Sync + 'static {}
 
 // SAFETY: 4 bytes, all of whose patterns are floats.
 unsafe impl Plain for f32 {}
-// SAFETY: 4 bytes, all of whose patterns are numbers.
-unsafe impl Plain for u32 {}
 // SAFETY: a `u16`.
 unsafe impl Plain for Bf16 {}
 // SAFETY: two of them, side by side.

@@ -4,17 +4,11 @@
     clippy::inline_always,
     reason = "vectors stay in registers only where everything is compiled for the set at once"
 )]
-#![expect(
-    clippy::needless_range_loop,
-    reason = "a pixel's or a tap's number counts in several arrays"
-)]
-
-mod lanes;
 
 use crate::isa::Isa;
+use crate::microkernels::lanes::{self, Lanes, Work, load, store};
 use crate::nhwc::axis::Place;
 use crate::number::Number;
-use lanes::{Lanes, Work};
 
 /// What a tap reads: elements of the source from a pixel's on, and of the weights.
 #[derive(Clone, Copy, Debug)]
@@ -236,44 +230,6 @@ impl<T: Number> Products<'_, T> {
                 let sum = load::<_, V, WHOLE>(weights.cast_const(), n).plus(sums[k]);
                 store::<_, V, WHOLE>(sum, weights, n);
             }
-        }
-    }
-}
-
-/// A whole vector, or `n` numbers and zeros.
-///
-/// # Safety
-/// They are there.
-#[inline(always)]
-unsafe fn load<N: Number, V: Lanes, const WHOLE: bool>(from: *const N, n: usize) -> V {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if WHOLE {
-            return V::load(from);
-        }
-        let mut values = [0.0; lanes::MOST];
-        for lane in 0..n {
-            values[lane] = (*from.wrapping_add(lane)).widened();
-        }
-        V::load(values.as_ptr())
-    }
-}
-
-/// Stores a whole vector, or its first `n` lanes.
-///
-/// # Safety
-/// There is room for them.
-#[inline(always)]
-unsafe fn store<N: Number, V: Lanes, const WHOLE: bool>(values: V, to: *mut N, n: usize) {
-    // SAFETY: the caller's promise.
-    unsafe {
-        if WHOLE {
-            return values.store(to);
-        }
-        let mut all = [0.0_f32; lanes::MOST];
-        values.store(all.as_mut_ptr());
-        for lane in 0..n {
-            *to.wrapping_add(lane) = N::of(all[lane]);
         }
     }
 }

@@ -74,9 +74,10 @@ mod tests {
     use crate::config::ConvConfig;
     use crate::isa::{Isa, with_isa};
     use crate::microkernels::{Activation, Added, Epilogue};
+    use crate::nhwc::norm::{self, Lines};
     use crate::nhwc::plan::ConvShape;
     use crate::nhwc::winograd;
-    use crate::nhwc::{conv, depthwise};
+    use crate::nhwc::{conv, depthwise, pool};
     use crate::number::{Bf16, Number};
 
     /// Few bits each, so that every number type holds them.
@@ -174,6 +175,48 @@ mod tests {
         assert!(dw == depthwise::weight_gradient(shape, &x, &grad));
     }
 
+    /// As [`direct`], of the normalisation of a convolution's output.
+    fn check_norm<T: Number>(shape: &ConvShape, flush: Flush) {
+        let (c, x) = (shape.c_out, values::<T>(shape.n * shape.out_image()));
+        let vector = Guarded::new(&values::<f32>(c), flush);
+        let activation = Activation::Prelu(vector.as_ref());
+        let lines = Lines::new(vector.as_ref(), vector.as_ref(), &norm::moments(&x, c), 1.0);
+        let (guarded, mut grad) = (Guarded::new(&x, flush), Guarded::new(&x, flush));
+        let (mut z, mut expected) = (Guarded::new(&x, flush), x.clone());
+        assert_eq!(norm::moments(guarded.as_ref(), c), norm::moments(&x, c));
+        norm::normalise(guarded.as_ref(), &lines, &activation, z.as_mut());
+        norm::normalise(&x, &lines, &activation, &mut expected);
+        assert!(is_same(z.as_ref(), &expected));
+        let (inverse, mut expected) = (vec![1.0; c], x.clone());
+        norm::gradient(
+            guarded.as_ref(),
+            &lines,
+            &inverse,
+            true,
+            &activation,
+            grad.as_mut(),
+        );
+        norm::gradient(&x, &lines, &inverse, true, &activation, &mut expected);
+        assert!(is_same(grad.as_ref(), &expected));
+    }
+
+    /// As [`direct`], of the largest of each window.
+    fn check_pool<T: Number>(shape: &ConvShape, flush: Flush) {
+        let grad = values::<T>(shape.n * shape.out_image());
+        let x = values::<T>(shape.n * shape.image());
+        let (guarded, guarded_grad) = (Guarded::new(&x, flush), Guarded::new(&grad, flush));
+        let (mut y, mut winners) = (Guarded::new(&grad, flush), Guarded::new(&grad, flush));
+        let (mut expected, mut own) = (grad.clone(), grad.clone());
+        pool::max_pool(shape, guarded.as_ref(), y.as_mut(), Some(winners.as_mut()));
+        pool::max_pool(shape, &x, &mut expected, Some(&mut own));
+        assert!(is_same(y.as_ref(), &expected) && is_same(winners.as_ref(), &own));
+        let (mut dx, mut expected) = (Guarded::new(&x, flush), x.clone());
+        let guarded_grad = guarded_grad.as_ref();
+        pool::max_pool_gradient(shape, winners.as_ref(), guarded_grad, dx.as_mut());
+        pool::max_pool_gradient(shape, &own, &grad, &mut expected);
+        assert!(is_same(dx.as_ref(), &expected));
+    }
+
     #[test]
     fn no_pass_touches_what_lies_beside_its_tensors() {
         let config = |stride, padding| ConvConfig {
@@ -203,6 +246,12 @@ mod tests {
                         let own = ConvShape { c_out: c, ..shape };
                         check_depthwise::<f32>(&own, flush);
                         check_depthwise::<Bf16>(&own, flush);
+                        check_norm::<f32>(&shape, flush);
+                        check_norm::<Bf16>(&shape, flush);
+                        if shape.config.padding == (0, 0) {
+                            check_pool::<f32>(&own, flush);
+                            check_pool::<Bf16>(&own, flush);
+                        }
                         Ok(())
                     };
                     with_isa(isa, run).expect("it is available");

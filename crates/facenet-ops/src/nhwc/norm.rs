@@ -4,27 +4,17 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::isa::Isa;
 use crate::microkernels::Activation;
+use crate::microkernels::norm::{self as kernels, Bends};
 use crate::nhwc::rows::{item, sum_in_parts};
 use crate::number::Number;
-use crate::own::element::wide;
 
-/// Rows whose sums are taken in f32 before they are added in f64: 16 roundings, a millionth of
-/// what is summed.
-const ROWS: usize = 16;
-
-/// Sums over rows, `[k, c]`: `add` adds some rows to sums in f32, which are added up in f64.
-fn sums_of(rows: usize, len: usize, add: impl Fn(Range<usize>, &mut [f32]) + Sync) -> Vec<f64> {
+/// Sums over rows, `[k, c]`, where `add` adds those of some rows.
+fn sums_of(rows: usize, len: usize, add: impl Fn(Range<usize>, &mut [f64]) + Sync) -> Vec<f64> {
     sum_in_parts(rows, |range| {
-        let (mut sums, mut block) = (vec![0.0; len], vec![0.0; len]);
-        wide(|| {
-            for first in range.clone().step_by(ROWS) {
-                block.fill(0.0);
-                add(first..range.end.min(first + ROWS), &mut block);
-                let pairs = sums.iter_mut().zip(&block);
-                pairs.for_each(|(sum, &of_block)| *sum += f64::from(of_block));
-            }
-        });
+        let mut sums = vec![0.0; len];
+        add(range, &mut sums);
         sums
     })
 }
@@ -32,28 +22,24 @@ fn sums_of(rows: usize, len: usize, add: impl Fn(Range<usize>, &mut [f32]) + Syn
 /// Mean and biased variance of each of `c` channels, summed from the first row on, so that a
 /// large mean takes nothing from a small variance.
 pub(crate) fn moments<T: Number>(x: &[T], c: usize) -> Vec<(f64, f64)> {
-    let (rows, pivot) = (x.len() / c, &x[..c]);
+    let (isa, rows) = (Isa::current(), x.len() / c);
+    let pivot: Vec<_> = x[..c].iter().map(|x| x.widened()).collect();
     let sums = sums_of(rows, 2 * c, |rows, sums| {
-        let (sum, squares) = sums.split_at_mut(c);
-        let (sum, squares) = (&mut sum[..c], &mut squares[..c]);
-        for row in x[rows.start * c..rows.end * c].chunks_exact(c) {
-            let row = &row[..c];
-            for i in 0..c {
-                let d = row[i].widened() - pivot[i].widened();
-                sum[i] += d;
-                squares[i] += d * d;
-            }
-        }
+        kernels::moments(isa, &x[rows.start * c..rows.end * c], &pivot, sums);
     });
     let (sum, squares) = sums.split_at(c);
-    let of_channel = |((sum, squares), pivot): ((&f64, &f64), &T)| {
+    let of_channel = |((sum, squares), &pivot): ((&f64, &f64), &f32)| {
         let mean = sum / rows as f64;
         let variance = squares / rows as f64 - mean * mean;
         // Rounding may leave less than nothing; NaN stays.
         let variance = if variance < 0.0 { 0.0 } else { variance };
-        (f64::from(pivot.widened()) + mean, variance)
+        (f64::from(pivot) + mean, variance)
     };
-    sum.iter().zip(squares).zip(pivot).map(of_channel).collect()
+    sum.iter()
+        .zip(squares)
+        .zip(&pivot)
+        .map(of_channel)
+        .collect()
 }
 
 /// `scale (x - mean) + bias` of each channel.
@@ -91,13 +77,12 @@ impl Lines {
             .collect()
     }
 
-    /// Calls `f(element, before the activation, channel)` for each of a row.
-    #[inline]
-    fn row<T: Number>(&self, x: &[T], mut f: impl FnMut(usize, f32)) {
-        let c = self.channels();
-        let (x, scale, mean, bias) = (&x[..c], &self.scale[..c], &self.mean[..c], &self.bias[..c]);
-        for i in 0..c {
-            f(i, scale[i] * (x[i].widened() - mean[i]) + bias[i]);
+    fn bent<'a>(&'a self, activation: &Activation<'a>) -> Bends<'a> {
+        Bends {
+            scale: &self.scale,
+            mean: &self.mean,
+            bias: &self.bias,
+            activation: *activation,
         }
     }
 }
@@ -109,44 +94,9 @@ pub(crate) fn normalise<T: Number>(
     activation: &Activation<'_>,
     z: &mut [T],
 ) {
-    match activation {
-        Activation::Identity => map(x, lines, &lines.bias, z, |_, y| y),
-        Activation::Relu => map(
-            x,
-            lines,
-            &lines.bias,
-            z,
-            |_, y| if y < 0.0 { 0.0 } else { y },
-        ),
-        Activation::Prelu(slopes) => map(
-            x,
-            lines,
-            slopes,
-            z,
-            |slope, y| if y < 0.0 { slope * y } else { y },
-        ),
-    }
-}
-
-/// Writes `f(value of the channel, line(x))` of each element.
-fn map<T: Number>(
-    x: &[T],
-    lines: &Lines,
-    of_channel: &[f32],
-    z: &mut [T],
-    f: impl Fn(f32, f32) -> f32 + Sync,
-) {
-    let c = lines.channels();
-    let of_channel = &of_channel[..c];
+    let (isa, c, bends) = (Isa::current(), lines.channels(), lines.bent(activation));
     let items = x.par_chunks(item(c)).zip(z.par_chunks_mut(item(c)));
-    items.for_each(|(x, z)| {
-        wide(|| {
-            for (x, z) in x.chunks_exact(c).zip(z.chunks_exact_mut(c)) {
-                let z = &mut z[..c];
-                lines.row(x, |i, y| z[i] = T::of(f(of_channel[i], y)));
-            }
-        });
-    });
+    items.for_each(|(x, z)| kernels::normalise(isa, x, bends, z));
 }
 
 /// What the backward pass gives for the parameters; the input's gradient is left in place.
@@ -154,7 +104,7 @@ fn map<T: Number>(
 pub(crate) struct Gradients {
     pub(crate) weight: Vec<f32>,
     pub(crate) bias: Vec<f32>,
-    /// Of the slopes, where there are any.
+    /// Of the slopes; zeros where there are none.
     pub(crate) slopes: Vec<f32>,
 }
 
@@ -170,32 +120,11 @@ pub(crate) fn gradient<T: Number>(
     activation: &Activation<'_>,
     grad: &mut [T],
 ) -> Gradients {
-    let parts = (x, lines, inverse_std, is_batch);
-    match activation {
-        Activation::Identity => gradient_by(parts, &lines.bias, grad, |_, _, g| g),
-        Activation::Relu => gradient_by(
-            parts,
-            &lines.bias,
-            grad,
-            |_, y, g| if y > 0.0 { g } else { 0.0 },
-        ),
-        Activation::Prelu(slopes) => gradient_by(parts, slopes, grad, |slope, y, g| {
-            let scaled = slope * g;
-            if y > 0.0 { g } else { scaled }
-        }),
-    }
-}
-
-/// [`gradient`], with `through(value of the channel, before the activation, gradient)`.
-fn gradient_by<T: Number>(
-    (x, lines, inverse_std, is_batch): (&[T], &Lines, &[f64], bool),
-    of_channel: &[f32],
-    grad: &mut [T],
-    through: impl Fn(f32, f32, f32) -> f32 + Sync,
-) -> Gradients {
-    let c = lines.channels();
-    let of_channel = &of_channel[..c];
-    let sums = sums((x, lines), of_channel, grad, &through);
+    let (isa, c, bends) = (Isa::current(), lines.channels(), lines.bent(activation));
+    let sums = sums_of(x.len() / c, 3 * c, |rows, sums| {
+        let rows = rows.start * c..rows.end * c;
+        kernels::gradient_sums(isa, (&x[rows.clone()], &grad[rows]), bends, sums);
+    });
     let share = if is_batch {
         c as f64 / x.len() as f64
     } else {
@@ -206,21 +135,8 @@ fn gradient_by<T: Number>(
     let slopes: Vec<_> = (0..c)
         .map(|i| factor(i, sums[c + i] * inverse_std[i] * inverse_std[i]))
         .collect();
-    let (shifts, slopes) = (&shifts[..c], &slopes[..c]);
-    let (scale, mean) = (&lines.scale[..c], &lines.mean[..c]);
     let items = x.par_chunks(item(c)).zip(grad.par_chunks_mut(item(c)));
-    items.for_each(|(x, grad)| {
-        wide(|| {
-            for (x, grad) in x.chunks_exact(c).zip(grad.chunks_exact_mut(c)) {
-                let (x, grad) = (&x[..c], &mut grad[..c]);
-                lines.row(x, |i, y| {
-                    let g = scale[i] * through(of_channel[i], y, grad[i].widened());
-                    let own = slopes[i] * (x[i].widened() - mean[i]) + shifts[i];
-                    grad[i] = T::of(g + own);
-                });
-            }
-        });
-    });
+    items.for_each(|(x, grad)| kernels::gradient(isa, x, bends, (&slopes, &shifts), grad));
     let f32s = |sums: &[f64]| sums.iter().map(|&sum| sum as f32).collect();
     let weight = sums[c..2 * c]
         .iter()
@@ -231,39 +147,6 @@ fn gradient_by<T: Number>(
         bias: f32s(&sums[..c]),
         slopes: f32s(&sums[2 * c..]),
     }
-}
-
-/// Of each channel the sums of the gradient `g` before the activation, of `g (x - mean)`, and of
-/// the output's gradient times what is negative before the activation.
-fn sums<T: Number>(
-    (x, lines): (&[T], &Lines),
-    of_channel: &[f32],
-    grad: &[T],
-    through: &(impl Fn(f32, f32, f32) -> f32 + Sync),
-) -> Vec<f64> {
-    let c = lines.channels();
-    let of_channel = &of_channel[..c];
-    let mean = &lines.mean[..c];
-    sums_of(x.len() / c, 3 * c, |rows, sums| {
-        let (sum, rest) = sums.split_at_mut(c);
-        let (product, slope) = rest.split_at_mut(c);
-        let (sum, product, slope) = (&mut sum[..c], &mut product[..c], &mut slope[..c]);
-        let rows = rows.start * c..rows.end * c;
-        let pairs = x[rows.clone()]
-            .chunks_exact(c)
-            .zip(grad[rows].chunks_exact(c));
-        for (x, grad) in pairs {
-            let (x, grad) = (&x[..c], &grad[..c]);
-            lines.row(x, |i, y| {
-                let grad = grad[i].widened();
-                let g = through(of_channel[i], y, grad);
-                sum[i] += g;
-                product[i] += g * (x[i].widened() - mean[i]);
-                let scaled = grad * y;
-                slope[i] += if y < 0.0 { scaled } else { 0.0 };
-            });
-        }
-    })
 }
 
 #[cfg(test)]

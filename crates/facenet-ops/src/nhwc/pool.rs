@@ -2,126 +2,75 @@
 
 use rayon::prelude::*;
 
+use crate::isa::Isa;
+use crate::microkernels::max_pool::Windows;
 use crate::nhwc::plan::ConvShape;
 use crate::number::Number;
-use crate::own::element::wide;
 
-/// Writes the maximum of each window of a shape without padding, channel by channel; a NaN is the
-/// maximum.
-pub(crate) fn max_pool<T: Number>(shape: &ConvShape, x: &[T], y: &mut [T]) {
-    let row = shape.out.1 * shape.c_in;
-    y.par_chunks_mut(row.max(1))
-        .enumerate()
-        .for_each(|(at, y)| {
-            let x = &x[at / shape.out.0 * shape.image()..][..shape.image()];
-            wide(|| max_row(shape, x, at % shape.out.0, y));
-        });
-}
+/// Most taps of a window whose winners are kept: every number up to there is a `bf16`.
+pub(crate) const MOST_TAPS: usize = 256;
 
-/// First element of the window's tap below output pixel `(y, x)`.
-#[inline]
-fn tap(shape: &ConvShape, (y, x): (usize, usize), tap: usize) -> usize {
-    let stride = shape.config.stride;
-    let row = y * stride.0 + tap / shape.kernel.1;
-    (row * shape.size.1 + x * stride.1 + tap % shape.kernel.1) * shape.c_in
-}
-
-#[inline]
-fn max_row<T: Number>(shape: &ConvShape, x: &[T], row: usize, y: &mut [T]) {
-    let c = shape.c_in;
-    for (column, y) in y.chunks_exact_mut(c).enumerate() {
-        y.copy_from_slice(&x[tap(shape, (row, column), 0)..][..c]);
-        for number in 1..shape.taps() {
-            let x = &x[tap(shape, (row, column), number)..][..c];
-            for (y, &x) in y.iter_mut().zip(x) {
-                // Widened for both branches, so that the compiler works on vectors; exact.
-                let (most, x) = (y.widened(), x.widened());
-                let (is_none, is_enough) = (most.is_nan(), x <= most);
-                *y = T::of(if is_none | is_enough { most } else { x });
-            }
-        }
+/// Writes the maximum of each window of a shape without padding, channel by channel, and where
+/// asked for, all that [`max_pool_gradient`] needs: which tap holds it first. A NaN is the maximum.
+pub(crate) fn max_pool<T: Number>(
+    shape: &ConvShape,
+    x: &[T],
+    y: &mut [T],
+    winners: Option<&mut [T]>,
+) {
+    let (isa, windows) = (Isa::current(), windows(shape));
+    let row = (shape.out.1 * shape.c_in).max(1);
+    let of_row = |at: usize| {
+        let image = &x[at / shape.out.0 * shape.image()..][..shape.image()];
+        &image[at % shape.out.0 * row_step(shape)..]
+    };
+    let rows = y.par_chunks_mut(row).enumerate();
+    match winners {
+        Some(winners) => rows
+            .zip(winners.par_chunks_mut(row))
+            .for_each(|((at, y), winners)| windows.max(isa, of_row(at), y, Some(winners))),
+        None => rows.for_each(|(at, y)| windows.max(isa, of_row(at), y, None)),
     }
 }
 
-/// Writes the first tap of each window that holds its maximum, as [`max_pool`] gave it in `y`: all
-/// that [`max_pool_gradient`] needs of them.
-pub(crate) fn winners<T: Number>(shape: &ConvShape, x: &[T], y: &[T], winners: &mut [u32]) {
-    let (image, out, c) = (shape.image().max(1), shape.out_image().max(1), shape.c_in);
-    let outputs = y
-        .par_chunks_exact(out)
-        .zip(winners.par_chunks_exact_mut(out));
-    let images = x.par_chunks_exact(image).zip(outputs);
-    images.for_each(|(x, (y, winners))| {
-        let pixels = y.chunks_exact(c).zip(winners.chunks_exact_mut(c));
-        for (number, (y, winners)) in pixels.enumerate() {
-            let pixel = (number / shape.out.1, number % shape.out.1);
-            wide(|| first_taps(shape, pixel, x, y, winners));
-        }
-    });
+/// Elements from a row of windows to the next.
+fn row_step(shape: &ConvShape) -> usize {
+    shape.config.stride.0 * shape.size.1 * shape.c_in
 }
 
-#[inline]
-fn first_taps<T: Number>(
-    shape: &ConvShape,
-    pixel: (usize, usize),
-    x: &[T],
-    y: &[T],
-    winners: &mut [u32],
-) {
-    winners.fill(0);
-    for number in (0..shape.taps()).rev() {
-        let x = &x[tap(shape, pixel, number)..][..y.len()];
-        for ((winner, &x), &y) in winners.iter_mut().zip(x).zip(y) {
-            let (x, y) = (x.widened(), y.widened());
-            let is_it = (x == y) | (x.is_nan() & y.is_nan());
-            *winner = if is_it { number as u32 } else { *winner };
-        }
+/// The windows of every row of outputs.
+fn windows(shape: &ConvShape) -> Windows {
+    let (width, c) = (shape.kernel.1, shape.c_in);
+    let tap = |tap: usize| (tap / width * shape.size.1 + tap % width) * c;
+    Windows {
+        taps: (0..shape.taps()).map(tap).collect(),
+        step: shape.config.stride.1 * c,
+        columns: shape.out.1,
+        channels: c,
     }
 }
 
 /// Writes the input's gradient: the output's goes to the winners, and each sum of two is rounded.
 pub(crate) fn max_pool_gradient<T: Number>(
     shape: &ConvShape,
-    winners: &[u32],
+    winners: &[T],
     grad: &[T],
     dx: &mut [T],
 ) {
-    let (image, out, c) = (shape.image().max(1), shape.out_image().max(1), shape.c_in);
+    let (isa, windows) = (Isa::current(), windows(shape));
+    let (image, out) = (shape.image().max(1), shape.out_image().max(1));
+    let row = (shape.out.1 * shape.c_in).max(1);
     let outputs = winners
         .par_chunks_exact(out)
         .zip(grad.par_chunks_exact(out));
-    dx.par_chunks_exact_mut(image)
-        .zip(outputs)
-        .for_each(|(dx, (winners, grad))| {
-            dx.fill(T::default());
-            let pixels = winners.chunks_exact(c).zip(grad.chunks_exact(c));
-            for (number, (winners, grad)) in pixels.enumerate() {
-                let pixel = (number / shape.out.1, number % shape.out.1);
-                wide(|| give(shape, pixel, winners, grad, dx));
-            }
-        });
-}
-
-/// Adds the gradient of one output pixel to the taps that won.
-#[inline]
-fn give<T: Number>(
-    shape: &ConvShape,
-    pixel: (usize, usize),
-    winners: &[u32],
-    grad: &[T],
-    dx: &mut [T],
-) {
-    for number in 0..shape.taps() {
-        let dx = &mut dx[tap(shape, pixel, number)..][..grad.len()];
-        for ((dx, &winner), &grad) in dx.iter_mut().zip(winners).zip(grad) {
-            let given = if winner == number as u32 {
-                grad
-            } else {
-                T::default()
-            };
-            *dx = T::of(dx.widened() + given.widened());
+    let images = dx.par_chunks_exact_mut(image).zip(outputs);
+    images.for_each(|(dx, (winners, grad))| {
+        dx.fill(T::default());
+        let rows = winners.chunks_exact(row).zip(grad.chunks_exact(row));
+        for (number, (winners, grad)) in rows.enumerate() {
+            windows.give(isa, winners, grad, &mut dx[number * row_step(shape)..]);
         }
-    }
+    });
 }
 
 /// Writes the mean over the pixels, `[n, h, w, c]` to `[n, c]`, summed in f64.
@@ -160,6 +109,8 @@ pub(crate) fn mean_gradient<T: Number>(grad: &[T], pixels: usize, c: usize, dx: 
 mod tests {
     use super::*;
     use crate::config::ConvConfig;
+    use crate::isa::with_isa;
+    use crate::number::Bf16;
 
     fn shape(c: usize) -> ConvShape {
         let config = ConvConfig {
@@ -174,11 +125,9 @@ mod tests {
         let x: Vec<f32> = [0, 1, 5, 1, 0, 2, 2, 5, 0, 0, 3, 1, 0, 0, 4]
             .map(|v| v as f32)
             .into();
-        let (mut y, mut taps, mut dx) = ([f32::NAN; 2], [9; 2], [f32::NAN; 15]);
-        max_pool(&shape(1), &x, &mut y);
-        assert_eq!(y, [5.0, 5.0]);
-        winners(&shape(1), &x, &y, &mut taps);
-        assert_eq!(taps, [2, 0]);
+        let (mut y, mut taps, mut dx) = ([f32::NAN; 2], [9.0; 2], [f32::NAN; 15]);
+        max_pool(&shape(1), &x, &mut y, Some(&mut taps));
+        assert_eq!((y, taps), ([5.0, 5.0], [2.0, 0.0]));
         max_pool_gradient(&shape(1), &taps, &[1.0, 2.0], &mut dx);
         let mut expected = [0.0; 15];
         expected[2] = 3.0;
@@ -189,12 +138,69 @@ mod tests {
     fn a_nan_is_the_maximum_and_has_the_gradient() {
         let mut x = vec![1.0; 15];
         x[6] = f32::NAN;
-        let (mut y, mut taps, mut dx) = ([0.0; 2], [9; 2], [f32::NAN; 15]);
-        max_pool(&shape(1), &x, &mut y);
+        let (mut y, mut taps, mut dx) = ([0.0; 2], [9.0; 2], [f32::NAN; 15]);
+        max_pool(&shape(1), &x, &mut y, Some(&mut taps));
         assert!(y[0].is_nan() && y[1] == 1.0);
-        winners(&shape(1), &x, &y, &mut taps);
         max_pool_gradient(&shape(1), &taps, &[1.0, 0.0], &mut dx);
         assert_eq!((dx[0], dx[6]), (0.0, 1.0));
+    }
+
+    /// Maximum and first tap that has it, one number at a time; NaN is the maximum.
+    fn plain(shape: &ConvShape, x: &[f32], output: usize) -> (f32, usize) {
+        let (c, channel) = (shape.c_in, output % shape.c_in);
+        let (row, column) = (output / c / shape.out.1, output / c % shape.out.1);
+        let mut found = (f32::NEG_INFINITY, 0);
+        for tap in 0..shape.taps() {
+            let (y, x_at) = (2 * row + tap / 3, 2 * column + tap % 3);
+            let value = x[(y * shape.size.1 + x_at) * c + channel];
+            let is_more = value > found.0 || value.is_nan();
+            if tap == 0 || (is_more && !found.0.is_nan()) {
+                found = (value, tap);
+            }
+        }
+        found
+    }
+
+    fn check<T: Number>(c: usize) {
+        let value = |i: usize| {
+            if i % 23 == 7 {
+                f32::NAN
+            } else {
+                (i * 7 % 11) as f32 - 5.0
+            }
+        };
+        let x: Vec<_> = (0..15 * c).map(value).collect();
+        let as_t: Vec<_> = x.iter().map(|&x| T::of(x)).collect();
+        let (mut y, mut winners) = (vec![T::default(); 2 * c], vec![T::default(); 2 * c]);
+        let mut dx = as_t.clone();
+        max_pool(&shape(c), &as_t, &mut y, Some(&mut winners));
+        let grad: Vec<_> = (0..2 * c).map(|i| T::of((i + 1) as f32 % 8.0)).collect();
+        max_pool_gradient(&shape(c), &winners, &grad, &mut dx);
+        let mut expected = vec![0.0; dx.len()];
+        for output in 0..2 * c {
+            let (most, tap) = plain(&shape(c), &x, output);
+            let found = y[output].widened();
+            assert!(found == most || (found.is_nan() && most.is_nan()));
+            assert_eq!(winners[output].widened(), tap as f32);
+            let pixel = tap / 3 * 5 + 2 * (output / c) + tap % 3;
+            expected[pixel * c + output % c] += grad[output].widened();
+        }
+        let found: Vec<_> = dx.iter().map(|dx| dx.widened()).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn every_set_gives_what_a_number_at_a_time_gives() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+            for c in [1, 3, 8, 15, 16, 17, 33, 64] {
+                let run = || {
+                    check::<f32>(c);
+                    check::<Bf16>(c);
+                    Ok(())
+                };
+                with_isa(isa, run).expect("it is available");
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::isa::Isa;
+use crate::microkernels::elementwise;
 use crate::number::Number;
 use crate::own::element::wide;
 
@@ -39,37 +41,24 @@ pub(crate) fn item(c: usize) -> usize {
 
 /// `a += b`, each sum rounded once, in parallel.
 pub(crate) fn add<T: Number>(a: &mut [T], b: &[T]) {
+    let isa = Isa::current();
     let items = a.par_chunks_mut(ITEM).zip(b.par_chunks(ITEM));
-    items.for_each(|(a, b)| {
-        let pairs = a.iter_mut().zip(b);
-        wide(|| pairs.for_each(|(a, b)| *a = T::of(a.widened() + b.widened())));
-    });
+    items.for_each(|(a, b)| elementwise::add(isa, a, b));
 }
 
 /// Writes `a + b`, in parallel.
 pub(crate) fn sum<T: Number>(a: &[T], b: &[T], sum: &mut [T]) {
+    let isa = Isa::current();
     let summands = a.par_chunks(ITEM).zip(b.par_chunks(ITEM));
     let items = sum.par_chunks_mut(ITEM).zip(summands);
-    items.for_each(|(sum, (a, b))| {
-        let pairs = sum.iter_mut().zip(a.iter().zip(b));
-        wide(|| pairs.for_each(|(sum, (a, b))| *sum = T::of(a.widened() + b.widened())));
-    });
+    items.for_each(|(sum, (a, b))| elementwise::sum(isa, a, b, sum));
 }
 
 /// Clears each `grad` whose `y` is not positive, in parallel.
 pub(crate) fn mask<T: Number>(grad: &mut [T], y: &[T]) {
+    let isa = Isa::current();
     let items = grad.par_chunks_mut(ITEM).zip(y.par_chunks(ITEM));
-    items.for_each(|(grad, y)| {
-        let pairs = grad.iter_mut().zip(y);
-        let masked = |grad: T, y: T| {
-            if y.widened() > 0.0 {
-                grad
-            } else {
-                T::default()
-            }
-        };
-        wide(|| pairs.for_each(|(grad, &y)| *grad = masked(*grad, y)));
-    });
+    items.for_each(|(grad, y)| elementwise::mask(isa, grad, y));
 }
 
 /// `values *= factor`, in parallel.

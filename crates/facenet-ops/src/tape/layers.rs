@@ -425,7 +425,7 @@ impl<T: Format> Tape<T> {
     /// the first of equals.
     ///
     /// # Errors
-    /// Where the window does not fit.
+    /// Where the window does not fit, or has more than 256 pixels and a gradient is to come.
     pub fn max_pool(&mut self, x: &Nhwc<T>, kernel: usize, stride: usize) -> Result<Nhwc<T>> {
         let [n, h, w, c] = x.dims;
         let config = ConvConfig {
@@ -434,19 +434,28 @@ impl<T: Format> Tape<T> {
         };
         let shape = ConvShape::new(n, (h, w), (c, c), (kernel, kernel), config)?;
         let dims = [n, shape.out.0, shape.out.1, c];
-        let y = self.activation(dims, |y| pool::max_pool(&shape, &x.values, y));
-        if self.is_recording {
-            // Kept in place of the input, which is several times as large.
-            let mut winners = self.memory.take::<u32>(y.values.len());
-            pool::winners(&shape, &x.values, &y.values, &mut winners);
-            let (place, len) = (x.place, x.values.len());
-            self.record(&y, move |backward, grad| {
-                let mut dx = backward.memory.take(len);
-                pool::max_pool_gradient(&shape, &winners, &grad, &mut dx);
-                backward.add(place, dx);
-                Ok(())
-            });
+        if !self.is_recording {
+            return Ok(self.activation(dims, |y| pool::max_pool(&shape, &x.values, y, None)));
         }
+        if shape.taps() > pool::MOST_TAPS {
+            bail!(
+                "max_pool: expected a window of {} pixels at most, found {}",
+                pool::MOST_TAPS,
+                shape.taps()
+            );
+        }
+        // Kept in place of the input, which is several times as large.
+        let mut winners = self.memory.take(dims.iter().product());
+        let y = self.activation(dims, |y| {
+            pool::max_pool(&shape, &x.values, y, Some(&mut winners));
+        });
+        let (place, len) = (x.place, x.values.len());
+        self.record(&y, move |backward, grad| {
+            let mut dx = backward.memory.take(len);
+            pool::max_pool_gradient(&shape, &winners, &grad, &mut dx);
+            backward.add(place, dx);
+            Ok(())
+        });
         Ok(y)
     }
 

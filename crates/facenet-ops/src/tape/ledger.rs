@@ -291,9 +291,9 @@ impl Ledger {
             padding: (0, 0),
         };
         let (h, w) = config.output((h, w), (kernel, kernel))?;
+        let winners = self.pass.is_tracked.then(|| self.take([n, h, w, c]));
         let y = self.activation([n, h, w, c]);
-        if self.pass.is_tracked {
-            let winners = self.account.take(n * h * w * c * size_of::<u32>());
+        if let Some(winners) = winners {
             let (place, len) = (x.place, x.dims.iter().product());
             self.record(&y, move |gradients, grad| {
                 let dx = gradients.take(len);
