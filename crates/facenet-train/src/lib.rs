@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod agreement;
 pub mod bench;
 mod card;
 mod checkpoint;
 mod chunks;
 mod classify;
+mod clip;
 mod compute;
 mod config;
 mod dense;
@@ -31,6 +33,7 @@ mod plan;
 mod progress;
 mod record;
 mod rewind;
+mod rollback;
 mod round;
 mod run;
 mod run_folder;
@@ -45,6 +48,7 @@ mod strategy;
 mod synthetic_folder;
 mod triplet_sum;
 mod validate;
+mod watch;
 
 pub use facenet_dataset as dataset;
 pub use facenet_lfw as lfw;
@@ -70,14 +74,17 @@ pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
 pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
+pub use record::STEPS_FILE;
+pub use rollback::OnCollapse;
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
     stored_config, train,
 };
 pub use run_folder::{GitRevision, RunFolder, run_name};
 pub use saved::{SavedModel, saved_model};
-pub use schedule::{ExponentialDecay, RateAt, Schedule};
+pub use schedule::{Course, ExponentialDecay, RateAt, Schedule, Shape};
 pub use scoring::{PairsSource, Protocol};
 pub use source::FIRST_TEST_IDENTITY;
 pub use strategy::Strategy;
 pub use synthetic_folder::write_synthetic;
+pub use watch::{Health, QUANTILES, Watch};

@@ -5,6 +5,8 @@ use std::path::Path;
 use facenet_lfw::Report;
 use facenet_miner::Statistics;
 
+use crate::watch::Health;
+
 /// Work whose progress is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
@@ -66,6 +68,8 @@ pub enum Event<'a> {
         rate: f64,
         /// Images of the step.
         images: usize,
+        /// What it shows of the embeddings.
+        health: Health,
         /// Seconds it took.
         seconds: f64,
     },
