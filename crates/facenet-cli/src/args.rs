@@ -2,6 +2,7 @@
 
 mod bench;
 mod compute;
+mod course;
 mod foreign;
 mod loss;
 mod mine;
@@ -20,6 +21,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
+pub use course::CourseArgs;
 pub use foreign::ImportArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
@@ -233,6 +235,9 @@ pub struct TrainArgs {
     /// Lines `epoch: rate`, for --learning-rate 0 or below
     #[arg(long, value_parser = path, help_heading = "Training")]
     pub learning_rate_schedule_file: Option<PathBuf>,
+    /// How the rate goes
+    #[command(flatten)]
+    pub course: CourseArgs,
     /// L2 decay of convolution and linear weights
     #[arg(long, allow_negative_numbers = true, help_heading = "Training")]
     pub weight_decay: Option<f64>,

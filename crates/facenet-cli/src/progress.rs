@@ -1,9 +1,10 @@
 //! How a long command tells where it is: bars on a terminal, the reference's lines elsewhere.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use facenet_train::lfw::Report;
-use facenet_train::{Event, Observer, Stage};
+use facenet_train::{Event, Health, Observer, Stage};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::memory::plan_line;
@@ -147,10 +148,12 @@ fn line(event: &Event<'_>) -> Option<String> {
             step_in_epoch,
             epoch_size,
             loss,
+            health,
             seconds,
             ..
         } => format!(
-            "Epoch: [{epoch}][{step_in_epoch}/{epoch_size}]\tTime {seconds:.3}\tLoss {loss:2.3}"
+            "Epoch: [{epoch}][{step_in_epoch}/{epoch_size}]\tTime {seconds:.3}\tLoss {loss:2.3}\t{}",
+            healthy(&health)
         ),
         Event::Scored {
             is_ema,
@@ -175,6 +178,31 @@ fn line(event: &Event<'_>) -> Option<String> {
         Event::Note(text) => text.to_owned(),
         _ => return None,
     })
+}
+
+/// What a step shows of the embeddings, behind the reference's columns.
+fn healthy(health: &Health) -> String {
+    let mut text = String::new();
+    let percent = [
+        ("Active", health.active_share),
+        ("Accuracy", health.accuracy),
+    ];
+    for (name, share) in percent {
+        if let Some(share) = share {
+            let _ = write!(text, "{name} {:.1} %\t", 100.0 * share);
+        }
+    }
+    for (name, quantiles) in [("d_ap", health.d_ap), ("d_an", health.d_an)] {
+        if let Some([_, median, _]) = quantiles {
+            let _ = write!(text, "{name} {median:.3}\t");
+        }
+    }
+    let _ = write!(
+        text,
+        "Spread {:.3}\tGradient {:.3}",
+        health.spread, health.gradient_norm
+    );
+    text
 }
 
 /// The reference's two lines of a score.

@@ -82,6 +82,10 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given!(args.sampling => config; sampler, look_alike_share, look_alike_floor);
     take_given!(args.loss => config; loss, margin, arcface_scale, arcface_margin);
     take_given!(args.compute => config; precision, winograd);
+    take_given!(args.course => config;
+        learning_rate_schedule, learning_rate_power, warm_up_steps, on_collapse,
+    );
+    take_given_some!(args.course => config; clip_gradient_norm, patience);
     take_given_some!(args.compute => config; threads);
     config.max_image_side = args.limits.max_image_side;
     config.max_image_mib = args.limits.max_image_mib;

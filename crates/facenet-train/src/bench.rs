@@ -66,6 +66,7 @@ impl StepBench {
                     is_soft: false,
                     margin: MARGIN,
                 },
+                clip_norm: None,
                 step: 0,
                 rate: RATE,
             },

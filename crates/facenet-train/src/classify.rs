@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 use candle_core::backprop::GradStore;
-use facenet_model::{Mode, Model, ParameterGradients, TrainPass};
+use facenet_model::{Mode, Model, ParameterGradients, TrainPass, l2_normalise};
 
 use crate::chunks::parts;
 use crate::config::TrainConfig;
@@ -16,7 +16,8 @@ use crate::error::TrainError;
 use crate::head::{Head, HeadMean, HeadSum};
 use crate::observer::{Event, Observer, Stage};
 use crate::round::{Round, sum};
-use crate::step::{Shown, Stepped, apply, training_mode, updates};
+use crate::step::{Pace, Shown, Stepped, apply, numbers, training_mode, updates};
+use crate::watch::spread;
 
 impl Engine {
     /// One step on all images of a round, of network and classifier together.
@@ -41,12 +42,20 @@ impl Engine {
             chunk_size: progress.config.chunk_size,
             mode: training_mode(&progress.config, progress.epoch(), progress.round),
         };
-        let (gradients, mean) = passes.run(observer)?;
+        let (gradients, mean, spread) = passes.run(observer)?;
         let parameters = self.model.parameters();
         let mut all = updates(&parameters, &gradients);
         all.extend(head.updates(&mean.gradients));
-        let seen = seen(&mean, round.ids.len());
-        let made = apply(&mut self.optimizer, &all, seen, progress.step, rate)?;
+        let seen = Stepped {
+            spread,
+            ..seen(&mean, round.ids.len())
+        };
+        let pace = Pace {
+            step: progress.step,
+            rate,
+            clip_norm: progress.config.clip_gradient_norm,
+        };
+        let made = apply(&mut self.optimizer, &all, seen, &pace)?;
         self.progress.round += 1;
         self.end_step(&made, rate, began, observer)
     }
@@ -66,11 +75,13 @@ fn check_readable(round: &Round, config: &TrainConfig) -> Result<(), TrainError>
     })
 }
 
-/// The step on a round, before its gradient is measured.
+/// The step on a round, before its gradient is measured and its embeddings are looked at.
 fn seen(mean: &HeadMean, images: usize) -> Stepped {
     Stepped {
         loss: mean.loss,
+        data_loss: mean.loss,
         images,
+        spread: 0.0,
         shown: Shown::Classes {
             accuracy: mean.accuracy,
         },
@@ -89,14 +100,15 @@ struct Passes<'a> {
 
 impl Passes<'_> {
     /// The gradients of the network's parameters, those of the chunks added up in order, and what
-    /// the classifier has made of the rows.
-    fn run(&self, observer: &mut dyn Observer) -> Result<(GradStore, HeadMean), TrainError> {
+    /// the classifier has made of the rows, and the spread of these.
+    fn run(&self, observer: &mut dyn Observer) -> Result<(GradStore, HeadMean, f64), TrainError> {
         let total = self.round.ids.len();
         let parameters = self.model.parameters();
         let mut of_head = self.head.begin(total)?;
         let mut gradients: Option<GradStore> = None;
+        let mut embeddings = Vec::new();
         for rows in parts(total, self.chunk_size) {
-            let of_chunk = self.there_and_back(&rows, &mut of_head)?;
+            let of_chunk = self.there_and_back(&rows, &mut of_head, &mut embeddings)?;
             gradients = Some(match gradients {
                 Some(gradients) => sum(gradients, of_chunk, &parameters)?,
                 None => of_chunk,
@@ -105,14 +117,16 @@ impl Passes<'_> {
             observer.event(&Event::Progress { stage, done, total });
         }
         let gradients = gradients.expect("a round with images has chunks");
-        Ok((gradients, of_head.mean()?))
+        let spread = spread(&embeddings, self.model.config().embedding_size);
+        Ok((gradients, of_head.mean()?, spread))
     }
 
-    /// One chunk forward and back.
+    /// One chunk forward and back; adds its embeddings to those before.
     fn there_and_back(
         &self,
         rows: &Range<usize>,
         of_head: &mut HeadSum<'_>,
+        embeddings: &mut Vec<f32>,
     ) -> Result<GradStore, TrainError> {
         let images = self.round.images(rows, self.model)?;
         let (mode, apart) = (self.mode_from(rows.start), ParameterGradients::default());
@@ -121,6 +135,7 @@ impl Passes<'_> {
         } else {
             self.model.prelogits_with(&images, &mode, &apart)?
         };
+        embeddings.extend(numbers(&l2_normalise(&outputs.detach())?)?);
         let ids = self.round.ids[rows.clone()].iter();
         let labels: Vec<_> = ids.map(|id| id.identity).collect();
         let gradient = of_head.add(&outputs.detach(), &labels)?;
@@ -173,7 +188,7 @@ mod tests {
             chunk_size,
             mode,
         };
-        let (store, mean) = passes.run(&mut Silent).expect("it fits");
+        let (store, mean, _) = passes.run(&mut Silent).expect("it fits");
         let mut all = numbers(model, &store);
         for gradient in &mean.gradients {
             let flat = gradient

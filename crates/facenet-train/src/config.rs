@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::TrainError;
 use crate::loss::Loss;
 use crate::optimizer::{OptimizerConfig, OptimizerKind};
+use crate::rollback::OnCollapse;
 use crate::rounds::Sampling;
+use crate::schedule::Course;
 use crate::strategy::Strategy;
 
 /// What [`TrainConfig::arguments`] has for a setting without a value.
@@ -164,6 +166,25 @@ pub struct TrainConfig {
     pub learning_rate_decay_factor: f64,
     /// Lines `epoch: rate`.
     pub learning_rate_schedule_file: PathBuf,
+    /// How the rate falls; the decay above is that of `exponential` and does nothing with others.
+    #[serde(default)]
+    pub learning_rate_schedule: Course,
+    /// Exponent of the `polynomial` schedule.
+    #[serde(default = "default_power")]
+    pub learning_rate_power: f64,
+    /// First steps, over which the rate rises in a line.
+    #[serde(default)]
+    pub warm_up_steps: u64,
+    /// Largest L2 norm of the loss's gradient that a step is made with; a larger one is scaled
+    /// down to it (arXiv:1211.5063). Weight decay comes after.
+    #[serde(default)]
+    pub clip_gradient_norm: Option<f64>,
+    /// Epochs in a row without a better score that end the run.
+    #[serde(default)]
+    pub patience: Option<u64>,
+    /// What becomes of a run whose embeddings have collapsed or are no numbers.
+    #[serde(default)]
+    pub on_collapse: OnCollapse,
     /// Decay of the weights' moving average, in `[0, 1)`.
     pub moving_average_decay: f64,
 
@@ -260,6 +281,12 @@ impl TrainConfig {
             learning_rate_decay_epochs: 100,
             learning_rate_decay_factor: 1.0,
             learning_rate_schedule_file: PathBuf::from("data/learning_rate_schedule.txt"),
+            learning_rate_schedule: Course::Exponential,
+            learning_rate_power: default_power(),
+            warm_up_steps: 0,
+            clip_gradient_norm: None,
+            patience: None,
+            on_collapse: OnCollapse::Stop,
             moving_average_decay: 0.9999,
             lfw_dir: None,
             lfw_pairs: PathBuf::from("data/pairs.txt"),
@@ -393,6 +420,11 @@ impl TrainConfig {
         }
     }
 
+    /// Steps of the whole run: exactly epochs times epoch size.
+    pub(crate) fn total_steps(&self) -> u64 {
+        self.max_nrof_epochs.saturating_mul(self.epoch_size)
+    }
+
     /// Images of a forward pass that is not differentiated: those of one that is, where they are
     /// not many.
     pub(crate) fn forward_batch(&self) -> usize {
@@ -457,6 +489,11 @@ fn default_share() -> f64 {
 
 fn default_floor() -> f64 {
     LookAlikeConfig::default().floor
+}
+
+/// A straight line.
+fn default_power() -> f64 {
+    1.0
 }
 
 /// A value as a user would type it.

@@ -3,6 +3,7 @@
 
 use std::time::Instant;
 
+use facenet_dataset::ImageId;
 use facenet_lfw::Report;
 use facenet_miner::{Draw, Embeddings, Mined, Statistics};
 use facenet_model::{Mode, Model};
@@ -13,17 +14,20 @@ use crate::embedder::{Rows, embed_pictures, reference_mining_mode};
 use crate::error::TrainError;
 use crate::feed::{Pass, Purpose};
 use crate::head::Head;
+use crate::loss::Cost;
 use crate::observer::{Event, Observer, Stage};
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
+use crate::rollback::OnCollapse;
 use crate::rounds::Rounds;
 use crate::schedule::RateAt;
 use crate::scoring::ScoringSet;
 use crate::statistics::settle_statistics;
 use crate::step::{Stepped, train_step};
 use crate::strategy::Strategy;
+use crate::watch::Health;
 
 /// A run between two steps: what is in memory, opened and checked.
 pub(crate) struct Engine {
@@ -38,6 +42,8 @@ pub(crate) struct Engine {
     pub(crate) scoring: Option<ScoringSet>,
     pub(crate) record: Record,
     pub(crate) last_loss: Option<f64>,
+    /// What the last step of this process showed.
+    pub(crate) health: Option<Health>,
     /// Whether this process has made a step.
     pub(crate) has_trained: bool,
     pub(crate) last: Option<Last>,
@@ -53,7 +59,7 @@ pub(crate) struct Last {
 }
 
 impl Engine {
-    /// Runs to the last step; true when the schedule file ended the run before.
+    /// Runs to the last step; true when the schedule file, or its patience, ended the run before.
     ///
     /// # Errors
     /// Whatever stops a run: bad data, divergence, starvation, a full disk.
@@ -61,8 +67,15 @@ impl Engine {
         if self.progress.step == 0 {
             let before = self.score(false, true, observer)?;
             self.progress.accuracy_before = before.map(|report| report.accuracy_mean);
+            if self.progress.config.on_collapse == OnCollapse::Rollback {
+                self.save(observer)?;
+            }
         }
         while !self.progress.is_done() {
+            if self.progress.is_out_of_patience() {
+                self.tell_patience(observer);
+                return Ok(true);
+            }
             let RateAt::Rate(rate) = self
                 .plan
                 .schedule
@@ -71,12 +84,19 @@ impl Engine {
                 observer.event(&Event::Note("the schedule file ends the run here"));
                 return Ok(true);
             };
-            let has_stepped = self.turn(rate, observer)?;
-            if has_stepped {
-                self.after_step(observer)?;
-            }
+            let rate = rate * self.progress.watch.rate_factor();
+            let made = self.turn_and_keep(rate, observer);
+            made.or_else(|error| self.roll_back(error, observer))?;
         }
         Ok(false)
+    }
+
+    /// One round, or one step and what follows it.
+    fn turn_and_keep(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        if self.turn(rate, observer)? {
+            self.after_step(observer)?;
+        }
+        Ok(())
     }
 
     /// A round or a step; true where it was a step.
@@ -108,6 +128,20 @@ impl Engine {
         Ok(())
     }
 
+    fn tell_patience(&self, observer: &mut dyn Observer) {
+        let epochs = self.progress.config.patience.unwrap_or_default();
+        let best = match self.progress.best {
+            Some(best) => format!(
+                "the best, {:.5}, was that of step {}",
+                best.score, best.step
+            ),
+            None => "there was none".to_owned(),
+        };
+        observer.event(&Event::Note(&format!(
+            "no better score for {epochs} epochs: the run ends here; {best}"
+        )));
+    }
+
     /// Samples, embeds and mines one round; its triplets become the pending ones.
     fn mine_round(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let began = Instant::now();
@@ -119,7 +153,7 @@ impl Engine {
         self.progress.pending = triplets
             .map(|t| [t.anchor, t.positive, t.negative].map(|row| rows.ids[row as usize]))
             .collect();
-        self.end_round(rows.ids.len(), &mined.statistics, began, observer)
+        self.end_round(&rows.ids, &mined.statistics, began, observer)
     }
 
     /// Tells images that turned out to be unreadable.
@@ -135,7 +169,7 @@ impl Engine {
     /// [`TrainError::Starved`] after too many rounds in a row without a triplet.
     pub(crate) fn end_round(
         &mut self,
-        images: usize,
+        ids: &[ImageId],
         statistics: &Statistics,
         began: Instant,
         observer: &mut dyn Observer,
@@ -143,16 +177,17 @@ impl Engine {
         let (epoch, round) = (self.progress.epoch(), self.progress.round);
         let seconds = began.elapsed().as_secs_f64();
         self.progress.round += 1;
+        self.progress.watch.mined_active_share = statistics.active_share;
         self.record.mined(self.progress.step, statistics, seconds)?;
         observer.event(&Event::Mined {
             epoch,
             round,
-            images,
+            images: ids.len(),
             triplets: statistics.triplets as usize,
             statistics,
             seconds,
         });
-        self.count_empty_rounds(statistics.triplets == 0)
+        self.count_empty_rounds(statistics.triplets == 0, ids)
     }
 
     /// Embeds the round's images, with running statistics that fit the weights.
@@ -220,7 +255,7 @@ impl Engine {
     }
 
     /// Ends the run after too many rounds in a row without a triplet.
-    fn count_empty_rounds(&mut self, is_empty: bool) -> Result<(), TrainError> {
+    fn count_empty_rounds(&mut self, is_empty: bool, ids: &[ImageId]) -> Result<(), TrainError> {
         if !is_empty {
             self.progress.empty_rounds = 0;
             return Ok(());
@@ -229,12 +264,13 @@ impl Engine {
         if self.progress.empty_rounds < self.progress.config.max_empty_rounds {
             return Ok(());
         }
-        Err(TrainError::starved(
-            self.progress.step,
-            self.progress.empty_rounds,
-            self.progress.config.rule.to_string(),
-            self.last_loss,
-        ))
+        Err(TrainError::Starved {
+            step: self.progress.step,
+            rounds: self.progress.empty_rounds,
+            rule: self.progress.config.rule.to_string(),
+            last_loss: self.last_loss,
+            is_one_identity: ids.windows(2).all(|two| two[0].identity == two[1].identity),
+        })
     }
 
     /// One optimizer step on the next triplets; false where not one of them could be read.
@@ -270,7 +306,9 @@ impl Engine {
         self.last_loss = Some(made.loss);
         self.has_trained = true;
         self.progress.note_loss(made.loss);
-        self.record.stepped(self.progress.step, made, rate)?;
+        let health = made.health(self.progress.watch.mined_active_share);
+        self.health = Some(health);
+        self.record.stepped(&self.progress, made, &health, rate)?;
         observer.event(&Event::Stepped {
             epoch,
             step_in_epoch: step_in_epoch + 1,
@@ -280,9 +318,27 @@ impl Engine {
             loss: made.loss,
             rate,
             images: made.images,
+            health,
             seconds: began.elapsed().as_secs_f64(),
         });
-        Ok(())
+        self.watch_step(made)
+    }
+
+    /// Notes the step's health.
+    ///
+    /// # Errors
+    /// [`TrainError::Collapsed`] where the embeddings have become one point.
+    fn watch_step(&mut self, made: &Stepped) -> Result<(), TrainError> {
+        if self.progress.config.loss.has_head() {
+            return Ok(());
+        }
+        // What a triplet of equal embeddings costs.
+        let level = Cost::of(&self.progress.config).share(0.0, 0.0).loss;
+        let watch = &mut self.progress.watch;
+        let collapse = watch.note(made.data_loss, level, made.spread);
+        collapse.map_or(Ok(()), |collapse| {
+            Err(TrainError::collapsed(self.progress.step, collapse))
+        })
     }
 
     /// Scores and saves where an epoch ends or a checkpoint is due.

@@ -8,6 +8,8 @@ use facenet_lfw::LfwError;
 use facenet_miner::MineError;
 use facenet_model::ModelError;
 
+use crate::watch::{COLLAPSE_STEPS, Collapse};
+
 /// Why a run cannot begin or go on.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -31,18 +33,39 @@ pub enum TrainError {
         remedy: String,
     },
     /// A number is no longer finite.
-    #[error("step {step}: {what}; lower --learning-rate, in a new run or with --resume CHECKPOINT")]
+    #[error("step {step}: {what}; {}", remedy_of_divergence(*.step))]
     Diverged {
         /// Optimizer steps made before.
         step: u64,
         /// Which number, and its value.
         what: String,
     },
+    /// The embeddings have become one point, where the loss has no slope that parts them.
+    #[error(
+        "step {step}: the embeddings have collapsed: for {steps} steps the loss has been within \
+         1 % of {}, what it is where all embeddings are the same, and their spread has fallen \
+         from {highest_spread:.3} to {spread:.2e}; lower --learning-rate, in a new run or \
+         with --resume CHECKPOINT, or begin anew with --on-collapse rollback, --warm-up-steps, \
+         --rule semi-hard or a larger --people-per-batch", *.level as f32
+    )]
+    Collapsed {
+        /// Optimizer steps made before.
+        step: u64,
+        /// Steps that showed it.
+        steps: usize,
+        /// Loss of embeddings that are all the same.
+        level: f64,
+        /// Highest spread of an earlier step, from 0 to 1.
+        highest_spread: f64,
+        /// Spread of the last step.
+        spread: f64,
+    },
     /// Mining finds nothing to train on any more.
     #[error(
         "step {step}: {rounds} rounds in a row gave no triplet under rule {rule} (last loss: \
-         {}); raise --margin, --people-per-batch or --images-per-person, or choose another --rule",
-        .last_loss.map_or_else(|| "none yet".to_owned(), |loss| loss.to_string())
+         {}); {}",
+        .last_loss.map_or_else(|| "none yet".to_owned(), |loss| loss.to_string()),
+        remedy_of_starvation(*.is_one_identity)
     )]
     Starved {
         /// Optimizer steps made before.
@@ -53,6 +76,8 @@ pub enum TrainError {
         rule: String,
         /// Loss of the last step, if there was one.
         last_loss: Option<f64>,
+        /// Whether all images of the last of them were of one identity.
+        is_one_identity: bool,
     },
     /// A checkpoint is not what this run can go on from.
     #[error("{}: {what}; {remedy}", .path.display())]
@@ -158,6 +183,17 @@ impl TrainError {
         }
     }
 
+    /// After `step` steps, the embeddings are one point.
+    pub(crate) fn collapsed(step: u64, collapse: Collapse) -> Self {
+        Self::Collapsed {
+            step,
+            steps: COLLAPSE_STEPS,
+            level: collapse.level,
+            highest_spread: collapse.highest_spread,
+            spread: collapse.spread,
+        }
+    }
+
     /// After `step` steps, `rounds` rounds under `rule` gave nothing.
     pub fn starved(
         step: u64,
@@ -170,6 +206,7 @@ impl TrainError {
             rounds,
             rule: rule.into(),
             last_loss,
+            is_one_identity: false,
         }
     }
 
@@ -221,9 +258,30 @@ impl TrainError {
             Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
                 ExitClass::Data
             }
-            Self::Diverged { .. } | Self::Starved { .. } => ExitClass::Diverged,
+            Self::Diverged { .. } | Self::Collapsed { .. } | Self::Starved { .. } => {
+                ExitClass::Diverged
+            }
             Self::Checkpoint { .. } | Self::Model(_) => ExitClass::Model,
         }
+    }
+}
+
+/// Before the first step no rate is to blame.
+fn remedy_of_divergence(step: u64) -> &'static str {
+    if step == 0 {
+        "check the images and the weights of --pretrained-model: no step has been made yet"
+    } else {
+        "lower --learning-rate, in a new run or with --resume CHECKPOINT, or begin anew with \
+         --clip-gradient-norm or --warm-up-steps"
+    }
+}
+
+fn remedy_of_starvation(is_one_identity: bool) -> &'static str {
+    if is_one_identity {
+        "all images of the last round are of one identity, and a negative is of another: add \
+         identities with readable images"
+    } else {
+        "raise --margin, --people-per-batch or --images-per-person, or choose another --rule"
     }
 }
 
@@ -317,6 +375,32 @@ mod tests {
         assert_eq!(write.exit_class(), ExitClass::Resources);
         let target = TrainError::from(LfwError::FarTarget { found: 2.0 });
         assert_eq!(target.exit_class(), ExitClass::Usage);
+    }
+
+    #[test]
+    fn a_collapse_is_told_with_its_numbers_and_a_remedy() {
+        let collapse = Collapse {
+            level: f64::from(0.2f32),
+            highest_spread: 0.875,
+            spread: 0.0015,
+        };
+        check(
+            &TrainError::collapsed(69, collapse),
+            ExitClass::Diverged,
+            4,
+            "step 69: the embeddings have collapsed: for 25 steps the loss has been within 1 % of \
+             0.2, what it is where all embeddings are the same, and their spread has fallen from \
+             0.875 to 1.50e-3; lower --learning-rate, in a new run or with --resume CHECKPOINT, \
+             or begin anew with --on-collapse rollback, --warm-up-steps, --rule semi-hard or a \
+             larger --people-per-batch",
+        );
+    }
+
+    #[test]
+    fn no_rate_is_to_blame_before_the_first_step() {
+        let message = |step| TrainError::diverged(step, "the loss is NaN").to_string();
+        assert!(message(0).ends_with("no step has been made yet"));
+        assert!(message(1).contains("lower --learning-rate"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use facenet_dataset::{DecodeLimits, Folder, Pictures, Recipe};
 use facenet_lfw::Report;
 use facenet_model::{Arithmetic, Mode, Model, load_model};
 
+use crate::agreement::check_statistics;
 use crate::compute::{check_arithmetic, on_threads};
 use crate::device::open_device;
 use crate::embedder::{Rows, embed_pictures};
@@ -124,11 +125,13 @@ pub(crate) fn score(
     } else {
         None
     };
-    set.score(
+    let report = set.score(
         &rows.values,
         mirrored.as_ref().map(|rows| rows.values.as_slice()),
         rows.dim,
-    )
+    )?;
+    check_statistics(model, feed, set, &rows, batch, observer)?;
+    Ok(report)
 }
 
 /// Scores stored embeddings: rows `2i` and `2i + 1` with `issame`, or rows by path and a pairs

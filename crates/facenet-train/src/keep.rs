@@ -17,6 +17,7 @@ use crate::evaluate::score;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::head::Head;
 use crate::observer::{Event, Observer};
+use crate::rollback::OnCollapse;
 use crate::rounds::SAMPLER_FILE;
 use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
 use crate::statistics::settle_statistics;
@@ -160,6 +161,10 @@ impl Engine {
     pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         self.check_weights()?;
         self.progress.statistics_updates = self.model.updates();
+        let can_go_back = self.progress.config.on_collapse == OnCollapse::Rollback;
+        if can_go_back && self.progress.watch.is_good() {
+            self.progress.watch.last_good = Some(self.progress.step);
+        }
         let checkpoint = Checkpoint {
             model: self.model.state(),
             ema: Some(self.ema.shadow().clone()),

@@ -1,10 +1,12 @@
 #![doc = include_str!("../README.md")]
 
+mod agreement;
 pub mod bench;
 mod card;
 mod checkpoint;
 mod chunks;
 mod classify;
+mod clip;
 mod compute;
 mod config;
 mod dense;
@@ -34,6 +36,7 @@ mod progress;
 mod record;
 mod resident;
 mod rewind;
+mod rollback;
 mod round;
 mod rounds;
 mod run;
@@ -49,6 +52,7 @@ mod strategy;
 mod synthetic_folder;
 mod triplet_sum;
 mod validate;
+mod watch;
 
 pub use facenet_dataset as dataset;
 pub use facenet_lfw as lfw;
@@ -76,7 +80,9 @@ pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
 pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
+pub use record::STEPS_FILE;
 pub use resident::peak_rss_mib;
+pub use rollback::OnCollapse;
 pub use rounds::Sampling;
 pub use run::{
     BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
@@ -84,8 +90,9 @@ pub use run::{
 };
 pub use run_folder::{GitRevision, RunFolder, run_name};
 pub use saved::{SavedModel, saved_model};
-pub use schedule::{ExponentialDecay, RateAt, Schedule};
+pub use schedule::{Course, ExponentialDecay, RateAt, Schedule, Shape};
 pub use scoring::{PairsSource, Protocol};
 pub use source::FIRST_TEST_IDENTITY;
 pub use strategy::Strategy;
 pub use synthetic_folder::write_synthetic;
+pub use watch::{Health, QUANTILES, Watch};

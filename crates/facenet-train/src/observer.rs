@@ -6,6 +6,7 @@ use facenet_lfw::Report;
 use facenet_miner::Statistics;
 
 use crate::memory::MemoryPlan;
+use crate::watch::Health;
 
 /// Work whose progress is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,8 @@ pub enum Event<'a> {
         rate: f64,
         /// Images of the step.
         images: usize,
+        /// What it shows of the embeddings.
+        health: Health,
         /// Seconds it took.
         seconds: f64,
     },

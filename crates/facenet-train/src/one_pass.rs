@@ -14,6 +14,7 @@ use crate::observer::{Event, Observer, Stage};
 use crate::round::{Embedded, Round};
 use crate::step::{Manner, Shown, Stepped, training_mode, update};
 use crate::triplet_sum::{TripletMean, TripletSum};
+use crate::watch::{Distances, spread};
 
 impl Engine {
     /// One round, and the step that it makes; false where it gave no triplet.
@@ -34,23 +35,28 @@ impl Engine {
         self.tell_unreadable(observer);
         // A single image has no batch statistics, and no triplet.
         if round.ids.len() < 2 {
-            self.end_round(round.ids.len(), &Statistics::default(), began, observer)?;
+            self.end_round(&round.ids, &Statistics::default(), began, observer)?;
             return Ok(false);
         }
         let embedded = self.embed_chunks(&round, mode.clone(), observer)?;
-        let (statistics, mean) = self.mine_whole(&round, &embedded)?;
+        let mut distances = Distances::new();
+        let (statistics, mean) = self.mine_whole(&round, &embedded, &mut distances)?;
         self.rounds.learn(&round.ids, &embedded.values);
-        self.end_round(round.ids.len(), &statistics, began, observer)?;
+        self.end_round(&round.ids, &statistics, began, observer)?;
         let Some(mean) = mean else { return Ok(false) };
         began = Instant::now();
+        let seen = Stepped {
+            spread: spread(&embedded.values, embedded.dim),
+            ..seen(&mean, round.ids.len(), distances.quantiles())
+        };
         let gradients = embedded.back(&self.model, &round, &mean.gradient)?;
         let manner = Manner {
             mode,
             cost: Cost::of(&self.progress.config),
+            clip_norm: self.progress.config.clip_gradient_norm,
             step: self.progress.step,
             rate,
         };
-        let seen = seen(&mean, round.ids.len());
         let made = update(&self.model, &mut self.optimizer, &gradients, seen, &manner)?;
         self.end_step(&made, rate, began, observer)?;
         Ok(true)
@@ -85,11 +91,12 @@ impl Engine {
         })
     }
 
-    /// Mines the whole round; the mean over its triplets, where there are any.
+    /// Mines the whole round and counts its distances; the mean over its triplets, where there are any.
     fn mine_whole(
         &self,
         round: &Round,
         embedded: &Embedded,
+        distances: &mut Distances,
     ) -> Result<(Statistics, Option<TripletMean>), TrainError> {
         let labels: Vec<_> = round.ids.iter().map(|id| id.identity).collect();
         let rows = Embeddings::new(&embedded.values, embedded.dim)?;
@@ -97,23 +104,27 @@ impl Engine {
         let mut sum = TripletSum::new(&embedded.values, embedded.dim, cost);
         let miner = &self.plan.miner;
         let statistics = miner.visit(rows, &labels, self.draw(), &mut |triplet| {
-            sum.add(triplet);
+            let [d_ap, d_an] = sum.add(triplet);
+            distances.add(d_ap, d_an);
         })?;
         self.check_rows(&statistics)?;
         Ok((statistics, sum.mean()))
     }
 }
 
-/// The step on a round, before its gradient is measured.
-fn seen(mean: &TripletMean, images: usize) -> Stepped {
+/// The step on a round, before its gradient is measured and its embeddings are looked at.
+fn seen(mean: &TripletMean, images: usize, quantiles: [[f64; 3]; 2]) -> Stepped {
     Stepped {
         loss: mean.loss,
+        data_loss: mean.loss,
         images,
         shown: Shown::Triplets {
             active_share: mean.active_share,
             d_ap: mean.d_ap,
             d_an: mean.d_an,
+            quantiles,
         },
+        spread: 0.0,
         gradient_norm: 0.0,
     }
 }

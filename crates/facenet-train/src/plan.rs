@@ -9,7 +9,7 @@ use facenet_sampler::{Sample, Sampler};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::feed::Feed;
-use crate::schedule::{ExponentialDecay, Schedule};
+use crate::schedule::{Course, ExponentialDecay, Schedule, Shape};
 use crate::strategy::Strategy;
 
 /// How a run samples, loads, mines and sets its learning rate.
@@ -85,14 +85,23 @@ fn n_triplets(counts: &[u32]) -> u64 {
     })
 }
 
-/// The schedule: the flag's rate, or the file's where that is not positive, times the decay.
+/// The schedule: the flag's rate, or the file's where that is not positive, times the course.
 fn schedule(config: &TrainConfig) -> Result<Schedule, TrainError> {
     let base = if config.learning_rate > 0.0 {
         Schedule::fixed(config.learning_rate)
     } else {
         Schedule::load(&config.learning_rate_schedule_file, 0)?
     };
-    Ok(base.with_decay(ExponentialDecay {
+    let shaped = base.with_shape(Shape {
+        course: config.learning_rate_schedule,
+        power: config.learning_rate_power,
+        warm_up: config.warm_up_steps,
+        total: config.total_steps(),
+    });
+    if config.learning_rate_schedule != Course::Exponential {
+        return Ok(shaped);
+    }
+    Ok(shaped.with_decay(ExponentialDecay {
         factor: config.learning_rate_decay_factor,
         steps: config
             .learning_rate_decay_epochs
@@ -118,6 +127,23 @@ mod tests {
         let schedule = schedule(&config).expect("no file is named");
         let found = [0, 19, 20, 39, 40].map(|step| schedule.at(step / 10, step));
         assert_eq!(found, [1.0, 1.0, 0.5, 0.5, 0.25].map(RateAt::Rate));
+    }
+
+    #[test]
+    fn another_course_takes_the_place_of_the_decay_and_ends_with_the_run() {
+        let config = TrainConfig {
+            learning_rate: 1.0,
+            learning_rate_decay_epochs: 1,
+            learning_rate_decay_factor: 0.5,
+            learning_rate_schedule: Course::Polynomial,
+            warm_up_steps: 2,
+            epoch_size: 5,
+            max_nrof_epochs: 2,
+            ..TrainConfig::demo()
+        };
+        let schedule = schedule(&config).expect("no file is named");
+        let found = [0, 1, 2, 6, 8].map(|step| schedule.at(step / 5, step));
+        assert_eq!(found, [0.5, 1.0, 1.0, 0.5, 0.25].map(RateAt::Rate));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use facenet_dataset::ImageId;
 use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
+use crate::watch::Watch;
 
 /// A mined triplet as images of the data set: anchor, positive, negative.
 pub type ImageTriplet = [ImageId; 3];
@@ -38,6 +39,9 @@ pub struct Progress {
     pub accuracy_before: Option<f64>,
     /// Best raw score so far, and the step that had it.
     pub best: Option<Best>,
+    /// What is remembered of the embeddings' health.
+    #[serde(default)]
+    pub watch: Watch,
 }
 
 /// The best score of a run.
@@ -80,6 +84,7 @@ impl Progress {
             pending: Vec::new(),
             accuracy_before: None,
             best: None,
+            watch: Watch::default(),
         }
     }
 
@@ -95,9 +100,14 @@ impl Progress {
 
     /// Steps of the whole run: exactly epochs times epoch size.
     pub fn total_steps(&self) -> u64 {
-        self.config
-            .max_nrof_epochs
-            .saturating_mul(self.config.epoch_size)
+        self.config.total_steps()
+    }
+
+    /// Whether the epochs since the best score are as many as the configuration's patience.
+    pub fn is_out_of_patience(&self) -> bool {
+        let best = self.best.map_or(0, |best| best.step);
+        let epochs = self.step.saturating_sub(best) / self.config.epoch_size;
+        self.config.patience.is_some_and(|most| epochs >= most)
     }
 
     /// Whether no step is left.
@@ -182,6 +192,38 @@ mod tests {
             })
         );
         assert!(!progress.note_score(f64::NAN), "NaN is never the best");
+    }
+
+    #[test]
+    fn patience_ends_so_many_epochs_after_the_best() {
+        let mut progress = progress();
+        let mut ends = |patience| {
+            progress.config.patience = patience;
+            progress.best = None;
+            let scores = [0.5, 0.6, 0.6, 0.4, 0.7];
+            let out = scores.into_iter().position(|score| {
+                progress.step += 4;
+                progress.note_score(score);
+                progress.is_out_of_patience()
+            });
+            progress.step = 0;
+            out
+        };
+        assert_eq!(ends(None), None);
+        assert_eq!(ends(Some(1)), Some(2), "a tie is not better");
+        assert_eq!(ends(Some(2)), Some(3));
+        assert_eq!(ends(Some(3)), None);
+    }
+
+    #[test]
+    fn without_a_number_patience_counts_from_the_beginning() {
+        let mut progress = progress();
+        progress.config.patience = Some(2);
+        let out = [3, 4, 7, 8].map(|step| {
+            progress.step = step;
+            progress.is_out_of_patience()
+        });
+        assert_eq!(out, [false, false, false, true]);
     }
 
     #[test]

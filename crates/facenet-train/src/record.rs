@@ -5,20 +5,38 @@ use std::path::{Path, PathBuf};
 use facenet_lfw::Report;
 use facenet_miner::Statistics;
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, prune, sweep};
 use crate::config::TrainConfig;
+use crate::durable::append;
 use crate::error::TrainError;
 use crate::events::EventWriter;
 use crate::progress::Progress;
 use crate::run_folder::{GitRevision, RunFolder, run_name};
 use crate::step::{Shown, Stepped};
+use crate::watch::Health;
 
 /// Where the program's source lay when it was built: its revision is what the log names, not that
 /// of the user's working folder.
 const SOURCE_DIR: &str = env!("CARGO_MANIFEST_DIR");
-/// Checkpoints kept, besides the best.
+/// Checkpoints kept, besides the best and the one that a rollback goes to.
 const KEPT: usize = 3;
+
+/// File of the log folder with a JSON object a step, one a line.
+pub const STEPS_FILE: &str = "steps.jsonl";
+
+/// A line of [`STEPS_FILE`].
+#[derive(Serialize)]
+struct StepLine<'a> {
+    /// Steps made, this one included.
+    step: u64,
+    loss: f64,
+    learning_rate: f64,
+    images: usize,
+    #[serde(flatten)]
+    health: &'a Health,
+}
 
 /// The open logs of a run.
 #[derive(Debug)]
@@ -98,8 +116,9 @@ impl Record {
 
     pub(crate) fn stepped(
         &mut self,
-        step: u64,
+        progress: &Progress,
         made: &Stepped,
+        health: &Health,
         rate: f64,
     ) -> Result<(), TrainError> {
         let mut values = vec![("loss", made.loss), ("learning_rate", rate)];
@@ -108,19 +127,37 @@ impl Record {
                 active_share,
                 d_ap,
                 d_an,
+                quantiles: [[ap_10, ap_50, ap_90], [an_10, an_50, an_90]],
             } => values.extend([
                 ("train/active_share", active_share),
                 ("train/d_ap", d_ap),
                 ("train/d_an", d_an),
+                ("train/d_ap_10", ap_10),
+                ("train/d_ap_50", ap_50),
+                ("train/d_ap_90", ap_90),
+                ("train/d_an_10", an_10),
+                ("train/d_an_50", an_50),
+                ("train/d_an_90", an_90),
             ]),
             Shown::Classes { accuracy } => values.push(("train/accuracy", accuracy)),
         }
+        values.push(("train/spread", made.spread));
         values.push(("train/gradient_norm", made.gradient_norm));
         let values: Vec<_> = values
             .iter()
             .map(|&(tag, value)| (tag, value as f32))
             .collect();
-        self.write(step, &values)
+        self.write(progress.step, &values)?;
+        let line = StepLine {
+            step: progress.step,
+            loss: made.loss,
+            learning_rate: rate,
+            images: made.images,
+            health,
+        };
+        let mut line = serde_json::to_vec(&line).expect("a record of plain fields is JSON");
+        line.push(b'\n');
+        append(&self.folder.log_dir().join(STEPS_FILE), &line)
     }
 
     /// Logs a score; where the validation rate is undefined the text log says NaN.
@@ -151,9 +188,11 @@ impl Record {
         extra: &[(&str, &[u8])],
     ) -> Result<PathBuf, TrainError> {
         let began = std::time::Instant::now();
-        let (step, best) = (checkpoint.progress.step, checkpoint.progress.best);
+        let progress = &checkpoint.progress;
+        let (step, best) = (progress.step, progress.best.map(|best| best.step));
+        let spared = best.into_iter().chain(progress.watch.last_good);
         let path = checkpoint.save(self.folder.model_dir(), step, extra)?;
-        prune(self.folder.model_dir(), KEPT, best.map(|best| best.step))?;
+        prune(self.folder.model_dir(), KEPT, spared)?;
         let seconds = began.elapsed().as_secs_f32();
         self.write(step, &[("time/save_variables", seconds)])?;
         Ok(path)

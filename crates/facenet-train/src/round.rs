@@ -208,7 +208,7 @@ pub(crate) fn sum(
 #[cfg(test)]
 pub(crate) mod tests {
     use candle_core::Device;
-    use facenet_miner::Triplet;
+    use facenet_miner::{Draw, Embeddings, Miner, MinerConfig, Triplet};
     use facenet_model::{
         Architecture, Arithmetic, DropoutKey, ModelConfig, Precision, Route, triplet_loss,
     };
@@ -316,6 +316,21 @@ pub(crate) mod tests {
             assert!(again.graph.take().is_some());
             assert_eq!(bits(&gradients(&model, again)), bits(&kept));
         }
+    }
+
+    #[test]
+    fn an_image_that_is_no_number_masks_the_rows_of_its_chunk() {
+        let model = model();
+        let mut round = round();
+        round.pixels[7 * 3 * SIDE * SIDE + 5] = f32::NAN;
+        // Chunks of 0..6 and 6..12: by batch statistics its neighbours are lost too.
+        let embedded = Embedded::new(&model, &round, 6, training(), &mut |_| ());
+        let embedded = embedded.expect("it fits");
+        let rows = Embeddings::new(&embedded.values, embedded.dim).expect("whole rows");
+        let labels: Vec<_> = round.ids.iter().map(|id| id.identity).collect();
+        let miner = Miner::new(MinerConfig::default()).expect("valid");
+        let mined = miner.visit(rows, &labels, Draw::default(), &mut |_| ());
+        assert_eq!(mined.expect("labelled").masked_rows, 6);
     }
 
     #[test]

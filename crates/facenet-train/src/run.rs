@@ -30,6 +30,7 @@ use crate::saved::warn_of_strays;
 use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
 use crate::source::{fingerprint, training_pictures};
+use crate::watch::Health;
 
 /// Folder of the weights as trained, in the run's model folder.
 pub const MODEL_DIR: &str = "model";
@@ -78,7 +79,7 @@ pub struct ResumeOverrides {
 /// What a run came to: the object that `train --json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
-    /// `done`, or `stopped` where the schedule file ended the run.
+    /// `done`, or `stopped` where the schedule file, or the run's patience, ended it.
     pub status: &'static str,
     /// Optimizer steps of the whole run, an earlier part that was resumed included.
     pub steps: u64,
@@ -98,6 +99,10 @@ pub struct Outcome {
     pub val: Option<f64>,
     /// False accept rate that the validation rate was measured at.
     pub far: Option<f64>,
+    /// What the last step of this process showed of the embeddings; `None` where it made none.
+    pub health: Option<Health>,
+    /// Times that the run has gone back to an earlier checkpoint with a lower rate.
+    pub rollbacks: u32,
     /// Folder of the saved model.
     pub model_dir: PathBuf,
     /// Folder of the logs.
@@ -153,6 +158,7 @@ pub(crate) fn fresh_engine(
         record: Record::create(config, command_line)?,
         progress: Progress::start(config.clone(), fingerprint),
         last_loss: None,
+        health: None,
         has_trained: false,
         last: None,
         plan,
@@ -174,6 +180,10 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
     let folder = checkpoint_of(&request.dir)?;
     let mut stored: Checkpoint<Progress> = Checkpoint::load(&folder, &Device::Cpu)?;
     request.overrides.apply(&mut stored.progress.config);
+    if request.overrides.learning_rate.is_some() {
+        // The rate that was asked for, not a quarter of it.
+        stored.progress.watch.rollbacks = 0;
+    }
     let config = &stored.progress.config;
     config.validate()?;
     on_threads(config.threads, || go_on(request, &folder, stored, observer))
@@ -242,6 +252,7 @@ fn go_on(
             scoring,
             record,
             last_loss: None,
+            health: None,
             has_trained: false,
             last: None,
         },
@@ -312,6 +323,8 @@ fn finish(
         ema_accuracy: last.ema.map(|report| report.accuracy_mean),
         val: report.and_then(|report| report.val),
         far: report.and_then(|report| report.far),
+        health: engine.health,
+        rollbacks: engine.progress.watch.rollbacks,
         model_dir: engine.record.folder.model_dir().join(MODEL_DIR),
         log_dir: engine.record.folder.log_dir().to_owned(),
         memory,

@@ -1,8 +1,11 @@
-//! Learning rate by epoch and step: a fixed rate or a file of them, times a decay.
+//! Learning rate by epoch and step: a fixed rate or a file of them, times a decay, times a shape.
+
+mod course;
 
 use std::path::Path;
 
 use crate::error::TrainError;
+pub use course::{Course, Shape};
 
 /// The rate to train with, or the end of training.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +52,7 @@ impl ExponentialDecay {
 pub struct Schedule {
     entries: Vec<Entry>,
     decay: ExponentialDecay,
+    shape: Shape,
 }
 
 /// From `epoch` on, `rate`, until the next entry.
@@ -68,6 +72,7 @@ impl Schedule {
         Self {
             entries,
             decay: ExponentialDecay::NONE,
+            shape: Shape::FLAT,
         }
     }
 
@@ -125,6 +130,7 @@ impl Schedule {
         Ok(Self {
             entries,
             decay: ExponentialDecay::NONE,
+            shape: Shape::FLAT,
         })
     }
 
@@ -134,11 +140,19 @@ impl Schedule {
         Self { decay, ..self }
     }
 
+    /// Multiplies every rate by the shape's factor.
+    #[must_use]
+    pub fn with_shape(self, shape: Shape) -> Self {
+        Self { shape, ..self }
+    }
+
     /// The rate of optimizer step `step`, which belongs to epoch `epoch`; both from 0.
     pub fn at(&self, epoch: u64, step: u64) -> RateAt {
         let n_begun = self.entries.partition_point(|entry| entry.epoch <= epoch);
         match self.entries[n_begun.saturating_sub(1)].rate {
-            RateAt::Rate(base) => RateAt::Rate(self.decay.rate(base, step)),
+            RateAt::Rate(base) => {
+                RateAt::Rate(self.decay.rate(base, step) * self.shape.factor(step))
+            }
             RateAt::Stop => RateAt::Stop,
         }
     }

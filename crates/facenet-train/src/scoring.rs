@@ -204,6 +204,16 @@ impl ScoringSet {
         )?)
     }
 
+    /// Per pair, the indices of its two pictures in `ids`.
+    pub(crate) fn pairs(&self) -> &[[usize; 2]] {
+        &self.distinct.pairs
+    }
+
+    /// Whether a pair shows one person.
+    pub(crate) fn is_same(&self, pair: usize) -> bool {
+        self.is_same[pair]
+    }
+
     /// Whether mirrored pictures are embedded too.
     pub(crate) fn wants_mirrored(&self) -> bool {
         self.protocol.flip.is_some()

@@ -2,14 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
-use candle_core::Tensor;
 use candle_core::backprop::GradStore;
+use candle_core::{DType, Tensor};
 use facenet_dataset::{Batch, ImageId};
 use facenet_model::{
     DropoutKey, Mode, Model, Parameter, ParameterGradients, TrainPass, soft_margin_loss,
     triplet_loss,
 };
 
+use crate::clip::clipped;
 use crate::config::TrainConfig;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
@@ -18,17 +19,22 @@ use crate::loss::Cost;
 use crate::optimizer::{Optimizer, Update};
 use crate::progress::{ImageTriplet, Progress};
 use crate::squares::sum_of_squares;
+use crate::watch::{Distances, Health, spread};
 
 /// What a step was.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stepped {
     /// Mean loss plus regularisation, before the update.
     pub(crate) loss: f64,
+    /// The same without regularisation.
+    pub(crate) data_loss: f64,
     /// Images that went through.
     pub(crate) images: usize,
     /// What else the loss has seen.
     pub(crate) shown: Shown,
-    /// L2 norm of the whole gradient.
+    /// Spread of the embeddings.
+    pub(crate) spread: f64,
+    /// L2 norm of the whole gradient, before it is clipped.
     pub(crate) gradient_norm: f64,
 }
 
@@ -43,12 +49,44 @@ pub(crate) enum Shown {
         d_ap: f64,
         /// Mean squared L2, anchor to negative.
         d_an: f64,
+        /// Quantiles of both, as [`Distances::quantiles`] has them.
+        quantiles: [[f64; 3]; 2],
     },
     /// A step of a classifier.
     Classes {
         /// Share of the images whose own identity has the largest output.
         accuracy: f64,
     },
+}
+
+impl Stepped {
+    /// What it shows of the embeddings.
+    ///
+    /// - `mined_active_share`: of the round that the triplets are of
+    pub(crate) fn health(&self, mined_active_share: f64) -> Health {
+        let health = Health {
+            spread: self.spread,
+            gradient_norm: self.gradient_norm,
+            ..Health::default()
+        };
+        match self.shown {
+            Shown::Triplets {
+                active_share,
+                quantiles: [d_ap, d_an],
+                ..
+            } => Health {
+                mined_active_share: Some(mined_active_share),
+                active_share: Some(active_share),
+                d_ap: Some(d_ap),
+                d_an: Some(d_an),
+                ..health
+            },
+            Shown::Classes { accuracy } => Health {
+                accuracy: Some(accuracy),
+                ..health
+            },
+        }
+    }
 }
 
 /// Trains once on `triplets`; `None` when not one of them could be read.
@@ -71,6 +109,7 @@ pub(crate) fn train_step(
     let manner = Manner {
         mode: training_mode(&progress.config, progress.epoch(), progress.step),
         cost: Cost::of(&progress.config),
+        clip_norm: progress.config.clip_gradient_norm,
         step: progress.step,
         rate,
     };
@@ -82,6 +121,8 @@ pub(crate) fn train_step(
 pub(crate) struct Manner {
     pub(crate) mode: Mode,
     pub(crate) cost: Cost,
+    /// Largest norm of a gradient that is not scaled down.
+    pub(crate) clip_norm: Option<f64>,
     /// Number of the step, for messages.
     pub(crate) step: u64,
     pub(crate) rate: f64,
@@ -109,14 +150,18 @@ pub(crate) fn step_on(
     };
     let mut gradients = triplet.loss.backward()?;
     apart.move_into(&mut gradients)?;
+    let loss = scalar(&triplet.loss)?;
     let seen = Stepped {
-        loss: scalar(&triplet.loss)?,
+        loss,
+        data_loss: loss,
         images: images.dim(0)?,
         shown: Shown::Triplets {
             active_share: active_share(&triplet.d_ap, &triplet.d_an, margin)?,
             d_ap: scalar(&triplet.d_ap.mean_all()?)?,
             d_an: scalar(&triplet.d_an.mean_all()?)?,
+            quantiles: quantiles(&triplet.d_ap, &triplet.d_an)?,
         },
+        spread: spread_of(&embeddings)?,
         gradient_norm: 0.0,
     };
     update(model, optimizer, &gradients, seen, manner)
@@ -137,26 +182,41 @@ pub(crate) fn update(
 ) -> Result<Stepped, TrainError> {
     let parameters = model.parameters();
     let updates = updates(&parameters, gradients);
-    apply(optimizer, &updates, seen, manner.step, manner.rate)
+    let pace = Pace {
+        step: manner.step,
+        rate: manner.rate,
+        clip_norm: manner.clip_norm,
+    };
+    apply(optimizer, &updates, seen, &pace)
+}
+
+/// How far an update goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Number of the step, for messages.
+    pub(crate) step: u64,
+    pub(crate) rate: f64,
+    /// Largest norm of a gradient that is not scaled down.
+    pub(crate) clip_norm: Option<f64>,
 }
 
 /// [`update`] of any parameters.
-///
-/// - `step`: its number, for messages
-pub(crate) fn apply(
+pub(crate) fn apply<'a>(
     optimizer: &mut Optimizer,
-    updates: &[Update<'_>],
+    updates: &[Update<'a>],
     seen: Stepped,
-    step: u64,
-    rate: f64,
+    pace: &Pace,
 ) -> Result<Stepped, TrainError> {
     let made = Stepped {
         loss: seen.loss + optimizer.regularisation(updates)?,
         gradient_norm: gradient_norm(updates)?,
         ..seen
     };
-    check_finite(&made, step)?;
-    optimizer.step(updates, rate)?;
+    check_finite(&made, pace.step)?;
+    let gradients = clipped(updates, made.gradient_norm, pace.clip_norm)?;
+    let with_grad = |(update, grad): (&Update<'a>, _)| Update { grad, ..*update };
+    let updates: Vec<_> = updates.iter().zip(&gradients).map(with_grad).collect();
+    optimizer.step(&updates, pace.rate)?;
     Ok(made)
 }
 
@@ -257,10 +317,25 @@ pub(crate) fn updates<'a>(
 }
 
 fn active_share(d_ap: &Tensor, d_an: &Tensor, margin: f64) -> Result<f64, TrainError> {
-    let slack = (d_an - d_ap)?
-        .lt(margin)?
-        .to_dtype(candle_core::DType::F64)?;
+    let slack = (d_an - d_ap)?.lt(margin)?.to_dtype(DType::F64)?;
     scalar(&slack.mean_all()?)
+}
+
+fn quantiles(d_ap: &Tensor, d_an: &Tensor) -> Result<[[f64; 3]; 2], TrainError> {
+    let mut distances = Distances::new();
+    for (d_ap, d_an) in numbers(d_ap)?.into_iter().zip(numbers(d_an)?) {
+        distances.add(f64::from(d_ap), f64::from(d_an));
+    }
+    Ok(distances.quantiles())
+}
+
+fn spread_of(embeddings: &Tensor) -> Result<f64, TrainError> {
+    Ok(spread(&numbers(embeddings)?, embeddings.dim(1)?))
+}
+
+/// All elements, in f32.
+pub(crate) fn numbers(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
 fn gradient_norm(updates: &[Update<'_>]) -> Result<f64, TrainError> {
@@ -269,9 +344,7 @@ fn gradient_norm(updates: &[Update<'_>]) -> Result<f64, TrainError> {
 }
 
 fn scalar(tensor: &Tensor) -> Result<f64, TrainError> {
-    Ok(tensor
-        .to_dtype(candle_core::DType::F64)?
-        .to_scalar::<f64>()?)
+    Ok(tensor.to_dtype(DType::F64)?.to_scalar::<f64>()?)
 }
 
 fn check_finite(made: &Stepped, step: u64) -> Result<(), TrainError> {
@@ -288,6 +361,8 @@ fn check_finite(made: &Stepped, step: u64) -> Result<(), TrainError> {
 
 #[cfg(test)]
 mod tests {
+    use facenet_model::Architecture;
+
     use super::*;
 
     fn image(number: u32) -> ImageId {
@@ -315,6 +390,82 @@ mod tests {
         let (d_ap, d_an) = (tensor(&[0.5; 4]), tensor(&[0.25, 0.5, 0.75, 1.0]));
         let found = active_share(&d_ap, &d_an, 0.25).expect("on the CPU");
         assert_eq!(found.to_bits(), 0.5f64.to_bits());
+    }
+
+    /// A step of six random images, the third of which has one pixel that is `pixel`.
+    fn step_with(pixel: f32) -> (Result<Stepped, TrainError>, bool) {
+        let device = candle_core::Device::Cpu;
+        let config = facenet_model::ModelConfig::new(Architecture::MobileFaceNet, 16, 8);
+        let model = Model::new(config, 1, DType::F32, &device).expect("a size it can have");
+        let mut pixels: Vec<f32> = (0..6 * 3 * 16 * 16)
+            .map(|i| (i * 7919 % 201) as f32)
+            .collect();
+        pixels[2 * 3 * 16 * 16 + 40] = pixel;
+        let images = Tensor::from_vec(pixels, (6, 3, 16, 16), &device).expect("numbers");
+        let loaded = Loaded {
+            images: (images / 100.0).expect("numbers"),
+            rows: Tensor::new(&[0u32, 1, 2, 3, 4, 5], &device).expect("numbers"),
+        };
+        let manner = Manner {
+            mode: training_mode(&TrainConfig::demo(), 0, 7),
+            cost: Cost {
+                is_soft: false,
+                margin: 5.0,
+            },
+            clip_norm: None,
+            step: 7,
+            rate: 0.1,
+        };
+        let weights = || {
+            let of = |parameter: &Parameter<'_>| parameter.var.flatten_all()?.to_vec1::<f32>();
+            let all = model
+                .parameters()
+                .iter()
+                .map(of)
+                .collect::<Result<Vec<_>, _>>();
+            all.expect("f32 on the CPU")
+        };
+        let before = weights();
+        let mut optimizer = Optimizer::new(&TrainConfig::demo().optimizer());
+        let made = step_on(&model, &mut optimizer, &loaded, &manner);
+        (made, weights() == before)
+    }
+
+    #[test]
+    fn an_image_that_is_no_number_ends_the_step_it_is_in_with_the_weights_untouched() {
+        for pixel in [f32::NAN, f32::INFINITY] {
+            let (made, is_untouched) = step_with(pixel);
+            let error = made.expect_err("no number comes of it");
+            assert_eq!(error.exit_class(), crate::ExitClass::Diverged);
+            let message = error.to_string();
+            assert!(
+                message.starts_with("step 7: the loss is NaN; lower"),
+                "{message}"
+            );
+            assert!(is_untouched, "{pixel}");
+        }
+        let (made, is_untouched) = step_with(0.5);
+        assert!(made.is_ok() && !is_untouched);
+    }
+
+    #[test]
+    fn a_step_shows_its_distances_and_spread() {
+        let made = step_with(0.5).0.expect("numbers");
+        let Shown::Triplets {
+            d_ap: mean_ap,
+            d_an: mean_an,
+            quantiles: [[low, middle, high], d_an],
+            ..
+        } = made.shown
+        else {
+            panic!("a step on triplets")
+        };
+        assert!(0.0 < low && low <= middle && middle <= high && high <= 4.0);
+        // Two triplets: their mean lies between the extremes, but for the bins' width.
+        assert!(low <= 1.01 * mean_ap && mean_ap <= 1.01 * high);
+        assert!(d_an[0] <= 1.01 * mean_an && mean_an <= 1.01 * d_an[2]);
+        assert!(0.0 < made.spread && made.spread <= 1.0, "{}", made.spread);
+        assert_eq!(made.data_loss, made.loss);
     }
 
     #[test]

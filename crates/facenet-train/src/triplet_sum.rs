@@ -78,9 +78,9 @@ impl<'a> TripletSum<'a> {
         }
     }
 
-    /// Adds a triplet of finite rows; those of one anchor come together, or cost a pass over it
-    /// each time.
-    pub(crate) fn add(&mut self, triplet: Triplet) {
+    /// Adds a triplet of finite rows and gives its `d_ap` and `d_an`; those of one anchor come
+    /// together, or cost a pass over it each time.
+    pub(crate) fn add(&mut self, triplet: Triplet) -> [f64; 2] {
         let anchor = triplet.anchor as usize;
         let (positive, negative) = (triplet.positive as usize, triplet.negative as usize);
         if self.anchor != Some(anchor) {
@@ -97,6 +97,7 @@ impl<'a> TripletSum<'a> {
         self.loss += share.loss;
         self.weights[positive] += share.slope;
         self.weights[negative] -= share.slope;
+        [d_ap, d_an]
     }
 
     /// Their means; `None` where there was no triplet.

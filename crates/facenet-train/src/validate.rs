@@ -29,6 +29,7 @@ pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
         bounds(config),
         shares(config),
         rates(config),
+        course(config),
         data(config),
     ];
     check_arithmetic(config.arithmetic(), &config.device)?;
@@ -272,6 +273,39 @@ fn rates(config: &TrainConfig) -> Vec<Check> {
     ]
 }
 
+/// How the rate goes and what a step or a run is cut off by.
+fn course(config: &TrainConfig) -> Vec<Check> {
+    let positive = |value: f64| value.is_finite() && value > 0.0;
+    let above_zero = |value: f64| format!("found {value}, expected a finite number above 0");
+    let total = config.total_steps();
+    vec![
+        (
+            "--learning-rate-power",
+            positive(config.learning_rate_power),
+            above_zero(config.learning_rate_power),
+        ),
+        (
+            "--warm-up-steps",
+            config.warm_up_steps == 0 || config.warm_up_steps < total,
+            format!(
+                "found {}, expected fewer than the {total} steps of the run; lower it, or raise \
+                 --max-nrof-epochs",
+                config.warm_up_steps
+            ),
+        ),
+        (
+            "--clip-gradient-norm",
+            config.clip_gradient_norm.is_none_or(positive),
+            above_zero(config.clip_gradient_norm.unwrap_or(0.0)),
+        ),
+        (
+            "--patience",
+            config.patience != Some(0),
+            "found 0, expected at least 1; drop the flag to train all epochs".to_owned(),
+        ),
+    ]
+}
+
 fn data(config: &TrainConfig) -> Vec<Check> {
     let synthetic = config.data_dir.is_none();
     vec![
@@ -373,6 +407,21 @@ mod tests {
         check_refused(|c| c.arcface_scale = 0.0, "--arcface-scale: found 0");
         check_refused(|c| c.arcface_margin = 1.6, "--arcface-margin: found 1.6");
         check_refused(|c| c.arcface_margin = f64::NAN, "--arcface-margin");
+    }
+
+    #[test]
+    fn courses_and_limits_are_in_range() {
+        check_refused(|c| c.learning_rate_power = 0.0, "--learning-rate-power");
+        check_refused(
+            |c| c.warm_up_steps = c.total_steps(),
+            "--warm-up-steps: found 165, expected fewer than the 165 steps of the run",
+        );
+        check_refused(
+            |c| c.clip_gradient_norm = Some(0.0),
+            "--clip-gradient-norm: found 0",
+        );
+        check_refused(|c| c.clip_gradient_norm = Some(f64::NAN), "found NaN");
+        check_refused(|c| c.patience = Some(0), "--patience: found 0");
     }
 
     #[test]

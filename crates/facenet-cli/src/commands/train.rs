@@ -209,6 +209,9 @@ fn summary(outcome: &Outcome) -> String {
         let n_images = outcome.unreadable_images;
         let _ = writeln!(text, "Left out: {n_images} unreadable images");
     }
+    if outcome.rollbacks > 0 {
+        let _ = writeln!(text, "Rollbacks: {}", outcome.rollbacks);
+    }
     let percent = |accuracy: Option<f64>| {
         accuracy.map_or("not scored".to_owned(), |accuracy| {
             format!("{:.2} %", 100.0 * accuracy)
@@ -233,7 +236,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
-    use facenet_train::{Loss, Strategy};
+    use facenet_train::{Course, Loss, OnCollapse, Strategy};
 
     #[test]
     fn a_resumed_run_is_given_all_that_may_change() {
@@ -306,6 +309,15 @@ mod tests {
                 ..TrainConfig::demo()
             });
         }
+        check_comes_back(&TrainConfig {
+            learning_rate_schedule: Course::Polynomial,
+            learning_rate_power: 2.5,
+            warm_up_steps: 7,
+            clip_gradient_norm: Some(0.5),
+            patience: Some(3),
+            on_collapse: OnCollapse::Rollback,
+            ..TrainConfig::demo()
+        });
     }
 
     #[test]
@@ -329,6 +341,8 @@ mod tests {
             ema_accuracy: Some(0.9),
             val: None,
             far: None,
+            health: None,
+            rollbacks: 2,
             model_dir: "m".into(),
             log_dir: "l".into(),
             memory: crate::memory::tests::PLAN,
@@ -339,6 +353,7 @@ mod tests {
             text.contains("50.00 % before, 87.50 % after (90.00 % with"),
             "{text}"
         );
+        assert!(text.contains("Rollbacks: 2\n"), "{text}");
         assert!(text.contains("Left out: 2 unreadable images\n"), "{text}");
         assert!(text.contains("Model: m\nLogs:  l\n"), "{text}");
     }

@@ -17,3 +17,4 @@ mod streams;
 mod support;
 mod train;
 mod usage;
+mod watch;

@@ -23,7 +23,7 @@ fn file_of(scratch: &Scratch, object: &Value, key: &str, name: &str) -> String {
     scratch.read(&format!("{folder}/{name}"))
 }
 
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 16] = [
     "status",
     "steps",
     "images",
@@ -34,6 +34,8 @@ const KEYS: [&str; 14] = [
     "ema_accuracy",
     "val",
     "far",
+    "health",
+    "rollbacks",
     "model_dir",
     "log_dir",
     "memory",
@@ -143,7 +145,7 @@ fn the_demo_says_the_settings_that_nobody_typed() {
         "No --data-dir: the demo",
         " train \\\n  --adam-epsilon 0.001 \\\n",
         "--random-flip=true",
-        "and without --centre-crop, --checkpoint-every, --data-dir",
+        "and without --centre-crop, --checkpoint-every, --clip-gradient-norm, --data-dir",
         "--margin 0.2 ",
         "--seed 666",
         "--batch-size 6",

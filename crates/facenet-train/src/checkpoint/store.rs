@@ -52,15 +52,20 @@ pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, TrainError> {
     }
 }
 
-/// Deletes all complete checkpoints but the `keep` latest and the one after step `best`;
+/// Deletes all complete checkpoints but the `keep` latest and those after the steps `spared`;
 /// returns what it deleted.
 ///
 /// # Errors
 /// [`TrainError::Io`] when a folder cannot be listed or deleted.
-pub fn prune(run_dir: &Path, keep: usize, best: Option<u64>) -> Result<Vec<PathBuf>, TrainError> {
+pub fn prune(
+    run_dir: &Path,
+    keep: usize,
+    spared: impl IntoIterator<Item = u64>,
+) -> Result<Vec<PathBuf>, TrainError> {
     let mut old = checkpoints(run_dir)?;
     old.truncate(old.len().saturating_sub(keep));
-    old.retain(|(step, _)| Some(*step) != best);
+    let spared: Vec<u64> = spared.into_iter().collect();
+    old.retain(|(step, _)| !spared.contains(step));
     for (_, path) in &old {
         discard(path)?;
     }

@@ -3,8 +3,10 @@
 use std::fs;
 
 use candle_core::Device;
+use facenet_train::model::load_config;
 use facenet_train::{
-    Checkpoint, Event, Progress, ResumeOverrides, TrainConfig, TrainRequest, stored_config, train,
+    Checkpoint, Course, Event, Progress, ResumeOverrides, TrainConfig, TrainRequest, stored_config,
+    train,
 };
 
 use crate::runs::{Scratch, checkpoint_of, contents, go_on, listen, names, run, run_dir};
@@ -97,6 +99,61 @@ fn a_run_whose_schedule_ends_at_once_says_so_and_logs_its_score_once() {
     let log = fs::read_to_string(outcome.log_dir.join("lfw_result.txt")).expect("a score");
     assert_eq!(log.lines().count(), 1, "{log}");
     assert!(names(&run_dir(&outcome)).contains(&"checkpoint-00000000".to_owned()));
+}
+
+#[test]
+fn patience_ends_a_run_keeps_its_best_and_going_on_trains_no_more() {
+    let scratch = Scratch::new();
+    let (outcome, told) = listen(TrainConfig {
+        // Nothing is learnt: no epoch is better than the first by more than chance.
+        learning_rate: 1e-30,
+        margin: 1.0,
+        epoch_size: 1,
+        max_nrof_epochs: 100,
+        patience: Some(3),
+        ..scratch.config()
+    });
+    let outcome = outcome.expect("nothing is wrong with it");
+    assert_eq!(outcome.status, "stopped");
+    let losses = &told.losses;
+    let best =
+        (0..losses.len()).reduce(|best, at| if losses[at] < losses[best] { at } else { best });
+    let best = best.expect("a step") as u64 + 1;
+    assert_eq!(
+        (outcome.steps, told.losses.len() as u64),
+        (best + 3, best + 3)
+    );
+    let config = load_config(&run_dir(&outcome).join("best")).expect("a model");
+    assert_eq!(config.training["steps"], best);
+    let again = go_on(&run_dir(&outcome), ResumeOverrides::default()).expect("whole");
+    assert_eq!((again.status, again.steps), ("stopped", outcome.steps));
+}
+
+#[test]
+fn rates_rise_and_fall_as_the_schedule_says() {
+    let scratch = Scratch::new();
+    let mut rates = Vec::new();
+    let request = TrainRequest {
+        config: TrainConfig {
+            learning_rate: 1e-3,
+            learning_rate_schedule: Course::Polynomial,
+            warm_up_steps: 4,
+            ..scratch.config()
+        },
+        command_line: Vec::new(),
+    };
+    train(&request, &mut |event: &Event<'_>| {
+        if let Event::Stepped { rate, .. } = event {
+            rates.push(rate * 1e3);
+        }
+    })
+    .expect("it trains");
+    let expected = [0.25, 0.5, 0.75, 1.0, 1.0, 0.75, 0.5, 0.25];
+    let close = |(found, expected): (&f64, f64)| (found - expected).abs() < 1e-12;
+    assert!(
+        rates.iter().zip(expected).all(close) && rates.len() == 8,
+        "{rates:?}"
+    );
 }
 
 #[test]

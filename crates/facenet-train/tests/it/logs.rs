@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use facenet_train::{Leftover, Outcome, ResumeOverrides, read_events};
+use facenet_train::{Leftover, Outcome, ResumeOverrides, STEPS_FILE, read_events};
 use serde_json::Value;
 
+use crate::one_pass::one_pass;
 use crate::runs::{Scratch, go_on, names, run, run_dir};
 use crate::tfevents::{Scalar, scalars};
 
@@ -122,6 +123,13 @@ fn events_have_every_tag_at_every_step_it_belongs_to() {
         "train/active_share",
         "train/d_ap",
         "train/d_an",
+        "train/d_ap_10",
+        "train/d_ap_50",
+        "train/d_ap_90",
+        "train/d_an_10",
+        "train/d_an_50",
+        "train/d_an_90",
+        "train/spread",
         "train/gradient_norm",
     ] {
         assert_eq!(steps(&tags[tag]), every, "{tag}");
@@ -137,11 +145,54 @@ fn events_have_every_tag_at_every_step_it_belongs_to() {
     let mined = steps(&tags["time/selection"]);
     assert_eq!(mined, steps(&tags["mining/active_share"]));
     assert_eq!(mined[0], 0);
-    assert_eq!(tags.len(), 15, "{:?}", tags.keys());
+    assert_eq!(tags.len(), 22, "{:?}", tags.keys());
     let rate = 1e-3f32;
     assert_eq!(tags["learning_rate"][0].1.to_bits(), rate.to_bits());
     let accuracy = outcome.accuracy_after.expect("it is scored") as f32;
     assert_eq!(tags["lfw/accuracy"][2].1.to_bits(), accuracy.to_bits());
+}
+
+#[test]
+fn every_step_has_a_line_of_its_health_and_the_outcome_has_the_last() {
+    for config in [Scratch::config, |scratch: &Scratch| {
+        one_pass(scratch.config())
+    }] {
+        let scratch = Scratch::new();
+        let outcome = run(config(&scratch));
+        let text = read(&outcome, STEPS_FILE);
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("an object"))
+            .collect();
+        let steps: Vec<_> = lines.iter().map(|line| line["step"].as_u64()).collect();
+        assert_eq!(steps, (1..=8).map(Some).collect::<Vec<_>>());
+        assert_eq!(lines[0]["learning_rate"], 1e-3);
+        for line in &lines {
+            let number = |name: &str| line[name].as_f64().expect("a number");
+            for share in ["mined_active_share", "active_share", "spread"] {
+                assert!(
+                    number(share) > 0.0 && number(share) <= 1.0,
+                    "{share}: {line}"
+                );
+            }
+            assert!(
+                number("loss") > 0.0 && number("gradient_norm") > 0.0,
+                "{line}"
+            );
+            for distances in ["d_ap", "d_an"] {
+                let three: Vec<_> = line[distances].as_array().expect("three").iter().collect();
+                let three: Vec<_> = three
+                    .iter()
+                    .map(|x| x.as_f64().expect("a number"))
+                    .collect();
+                assert!(three.len() == 3 && three.is_sorted(), "{line}");
+            }
+        }
+        let health = serde_json::to_value(outcome.health).expect("plain fields");
+        for (name, value) in health.as_object().expect("an object") {
+            assert_eq!(&lines[7][name], value, "{name}");
+        }
+    }
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod orl;
 mod pretrained;
 mod refusals;
 mod rewind;
+mod rollback;
 mod runs;
 mod same_bytes;
 mod schedule;

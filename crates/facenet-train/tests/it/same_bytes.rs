@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use candle_core::Device;
 use facenet_train::{
-    Checkpoint, MiningMode, OptimizerKind, Outcome, Progress, ResumeOverrides, Strategy,
+    Checkpoint, Course, MiningMode, OptimizerKind, Outcome, Progress, ResumeOverrides, Strategy,
     TrainConfig, checkpoint_path,
 };
 
@@ -97,6 +97,30 @@ fn a_resumed_run_is_the_uninterrupted_one_with_rmsprop_mining_in_train_mode() {
 #[test]
 fn a_resumed_run_of_rounds_in_chunks_is_the_uninterrupted_one() {
     check_resumes(|config| *config = one_pass(config.clone()));
+}
+
+#[test]
+fn a_resumed_run_with_a_course_and_limits_is_the_uninterrupted_one() {
+    check_resumes(|config| {
+        config.learning_rate_schedule = Course::Cosine;
+        config.warm_up_steps = 5;
+        // Below every norm of this run: each step is clipped.
+        config.clip_gradient_norm = Some(0.01);
+        config.patience = Some(2);
+        config.margin = 0.3;
+    });
+}
+
+#[test]
+fn limits_that_nothing_reaches_change_no_byte() {
+    let limited = made_with(|config| {
+        config.clip_gradient_norm = Some(1e9);
+        config.patience = Some(100);
+    });
+    let names = |made: &[Files; 3]| made[1]["model.safetensors"].clone();
+    assert!(names(&limited) == names(&made_with(|_| ())));
+    let clipped = made_with(|config| config.clip_gradient_norm = Some(0.01));
+    assert!(names(&clipped) != names(&limited));
 }
 
 #[test]
