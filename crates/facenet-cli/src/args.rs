@@ -20,7 +20,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
-pub use foreign::ImportArgs;
+pub use foreign::{ExportArgs, ImportArgs};
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 pub use run::RunArgs;
@@ -87,6 +87,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Read a published model of another framework and write it as a model folder
     Import(ImportArgs),
+    /// Write a model folder as a file for other frameworks
+    Export(ExportArgs),
     /// Write a pairs file for a folder of identities
     Pairs(PairsArgs),
     /// Write synthetic identities as folders, with a pairs file

@@ -34,3 +34,24 @@ pub struct ImportArgs {
     #[arg(long)]
     pub image_size: Option<usize>,
 }
+
+/// How a model is taken elsewhere: what `--help` begins with.
+const EXPORT_EXAMPLE: &str = "Write a model folder as a file for other frameworks
+
+Example: facenet export models/published --onnx published.onnx
+
+The ONNX file (operator set 17) takes images [n, 3, side, side] in f32, RGB, standardised by the recipe that its metadata \
+name, and gives embeddings [n, dim] of unit length. Files say the network, its sizes and its recipe; nothing of its \
+training, of folders, or of the people it has seen.";
+
+/// Flags of `export`.
+#[derive(Clone, Debug, Args)]
+#[command(long_about = EXPORT_EXAMPLE)]
+pub struct ExportArgs {
+    /// Model folder to read
+    #[arg(value_parser = path)]
+    pub model: PathBuf,
+    /// ONNX file to write, batch norms folded into convolutions, for inference
+    #[arg(long, value_name = "FILE", value_parser = path, required = true)]
+    pub onnx: Option<PathBuf>,
+}
