@@ -86,8 +86,10 @@ pub enum Command {
     /// Write the embeddings of images
     Embed(EmbedArgs),
     /// Read a published model of another framework and write it as a model folder
+    #[command(long_about = foreign::IMPORT_EXAMPLE)]
     Import(ImportArgs),
     /// Write a model folder as a file for other frameworks
+    #[command(long_about = foreign::EXPORT_EXAMPLE)]
     Export(ExportArgs),
     /// Write a pairs file for a folder of identities
     Pairs(PairsArgs),

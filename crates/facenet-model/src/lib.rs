@@ -33,4 +33,4 @@ pub use saved::{
     model_files, save_model,
 };
 pub use state::Parameter;
-pub use tensors::{load_tensors, tensors_to_bytes};
+pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};

@@ -389,7 +389,7 @@ pub(crate) fn shapes_of(config: &ModelConfig) -> Result<BTreeMap<String, Vec<usi
 }
 
 /// Tensors that published files hold and that an embedder has no use for.
-fn is_tolerated(name: &str) -> bool {
+pub(crate) fn is_tolerated(name: &str) -> bool {
     name == "num_batches_tracked"
         || name.ends_with(".num_batches_tracked")
         || name.starts_with("logits.")

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
-use facenet_model::load_model;
+use facenet_model::{load_model, tensors_to_bytes, tensors_to_torch};
 use serde::Serialize;
 
 use crate::durable::replace;
@@ -17,6 +17,10 @@ pub struct ExportRequest {
     pub model: PathBuf,
     /// The ONNX file to write.
     pub onnx: Option<PathBuf>,
+    /// The PyTorch file to write: a state dictionary with facenet-pytorch's names.
+    pub pytorch: Option<PathBuf>,
+    /// The safetensors file to write, with the same names.
+    pub safetensors: Option<PathBuf>,
 }
 
 /// What was exported.
@@ -46,8 +50,8 @@ pub struct ExportedFile {
 /// Writes a model folder's network into files of other frameworks: each whole under its name, or
 /// not at all, in place of any before it.
 ///
-/// A file says the network, its sizes and its recipe; nothing of its training, its folder or the
-/// people it has seen.
+/// ONNX says the network, its sizes and its recipe, the others names and tensors only; none says
+/// anything of its training, its folder or the people it has seen.
 ///
 /// # Errors
 /// [`TrainError::Model`] for a folder that is no model, [`TrainError::Io`] where a file cannot be
@@ -64,6 +68,14 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
     if let Some(path) = &request.onnx {
         let bytes = model.to_onnx(&[("recipe", &recipe)])?;
         files.push(written(path, "ONNX", &bytes)?);
+    }
+    if let Some(path) = &request.pytorch {
+        let bytes = tensors_to_torch(&model.state())?;
+        files.push(written(path, "PyTorch state dictionary", &bytes)?);
+    }
+    if let Some(path) = &request.safetensors {
+        let bytes = tensors_to_bytes(&model.state())?;
+        files.push(written(path, "safetensors", &bytes)?);
     }
     Ok(ExportReport {
         architecture: saved.model.architecture.name(),
@@ -103,9 +115,9 @@ mod tests {
             format: FORMAT,
             model: config,
             recipe: json!({"centre_crop": null, "resize": 16, "standardisation": "fixed"}),
-            training: json!({"data_dir": "/home/vera/faces", "host": "vera-pc", "people": ["Ada_Example"]}),
+            training: json!({"data_dir": "/srv/vera/faces", "host": "vera-pc", "people": ["Ada_Example"]}),
         };
-        save_model(dir, &model.state(), &saved, "# of /home/vera\n").expect("writable");
+        save_model(dir, &model.state(), &saved, "# of /srv/vera\n").expect("writable");
     }
 
     #[test]
@@ -113,21 +125,24 @@ mod tests {
         let scratch = tempfile::tempdir().expect("a scratch folder");
         let dir = scratch.path().join("model");
         save_telling(&dir);
-        let onnx = scratch.path().join("net.onnx");
+        let paths = ["net.onnx", "net.pt", "net.safetensors"].map(|name| scratch.path().join(name));
         let report = export(&ExportRequest {
             model: dir,
-            onnx: Some(onnx.clone()),
+            onnx: Some(paths[0].clone()),
+            pytorch: Some(paths[1].clone()),
+            safetensors: Some(paths[2].clone()),
         });
         let report = report.expect("a model");
-        let [file] = report.files.as_slice() else {
-            panic!("{report:?}")
-        };
-        let bytes = std::fs::read(&onnx).expect("written");
-        assert_eq!((file.bytes, &file.path), (bytes.len(), &onnx));
-        assert!(contains(&bytes, r#""resize":16"#));
+        assert!(report.files.iter().map(|file| &file.path).eq(&paths));
         let folder = scratch.path().to_string_lossy().into_owned();
-        for told in ["vera", "/home", "Ada_Example", "data_dir", &folder] {
-            assert!(!contains(&bytes, told), "{told}");
+        for (file, path) in report.files.iter().zip(&paths) {
+            let bytes = std::fs::read(path).expect("written");
+            assert_eq!(file.bytes, bytes.len());
+            for told in ["vera", "/srv/", "Ada_Example", "data_dir", &folder] {
+                assert!(!contains(&bytes, told), "{path:?}: {told}");
+            }
         }
+        let onnx = std::fs::read(&paths[0]).expect("written");
+        assert!(contains(&onnx, r#""resize":16"#));
     }
 }

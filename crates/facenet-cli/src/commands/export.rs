@@ -10,6 +10,8 @@ pub(crate) fn run(args: &ExportArgs, output: Output) -> Result<(), Failure> {
     let report = export(&ExportRequest {
         model: args.model.clone(),
         onnx: args.onnx.clone(),
+        pytorch: args.pytorch.clone(),
+        safetensors: args.safetensors.clone(),
     })?;
     output.result(&text(&report), &report)
 }

@@ -1,8 +1,6 @@
 //! Models as ONNX files: what the files say and hold, and what other code computes from them.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use candle_core::{DType, Device, Tensor};
 use facenet_model::{Architecture, Model, ModelConfig, ONNX_INPUT, ONNX_OUTPUT};
@@ -10,6 +8,7 @@ use facenet_model::{Architecture, Model, ModelConfig, ONNX_INPUT, ONNX_OUTPUT};
 use crate::case::values;
 use crate::filler;
 use crate::interpreter::{self, numbers, parts, texts};
+use crate::python::Python;
 
 /// Other sums, and norms folded into weights that are rounded once more: embeddings are 1 long.
 const OTHER_SUMS: f64 = 1e-5;
@@ -34,7 +33,7 @@ fn images(model: &Model, n: usize) -> Tensor {
 }
 
 #[track_caller]
-fn check_near(what: &str, found: &[f64], expected: &[f64]) {
+pub(crate) fn check_near(what: &str, found: &[f64], expected: &[f64]) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let off = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     let off = off.fold(0.0, f64::max);
@@ -102,70 +101,23 @@ fn equal_models_give_equal_files() {
     assert_eq!(bytes(), bytes());
 }
 
-/// A Python that has onnx and onnxruntime; without it a message, and `None`.
-fn python() -> Option<PathBuf> {
-    let python = std::env::var_os("FACENET_PYTHON").map(PathBuf::from);
-    let has = |python: &PathBuf| {
-        let imports = Command::new(python)
-            .args(["-c", "import onnx, onnxruntime"])
-            .output();
-        imports.is_ok_and(|output| output.status.success())
-    };
-    let found = python.filter(has);
-    if found.is_none() {
-        eprintln!("SKIPPED: FACENET_PYTHON names no Python with onnx and onnxruntime");
-    }
-    found
-}
-
 /// Checks the file strictly, runs it on `images` and writes what it gives.
 const RUN: &str = "
-import sys, numpy, onnx, onnxruntime
-model, images, rows, side = sys.argv[1:]
-onnx.checker.check_model(model, full_check=True)
-side = int(side)
-images = numpy.fromfile(images, '<f4').reshape(-1, 3, side, side)
-session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
-session.run(['embeddings'], {'images': images})[0].astype('<f4').tofile(rows)
+import numpy, onnx, onnxruntime
+onnx.checker.check_model('model', full_check=True)
+session = onnxruntime.InferenceSession('model', providers=['CPUExecutionProvider'])
+session.run(['embeddings'], {'images': images})[0].astype('<f4').tofile('rows')
 ";
-
-fn run_by(python: &Path, model: &[u8], images: &Tensor) -> Vec<f64> {
-    let scratch = tempfile::tempdir().expect("a scratch folder");
-    let path = |name: &str| scratch.path().join(name);
-    std::fs::write(path("model.onnx"), model).expect("writable");
-    let pixels = images.flatten_all().and_then(|t| t.to_vec1::<f32>());
-    let pixels: Vec<u8> = pixels
-        .expect("f32")
-        .iter()
-        .flat_map(|x| x.to_le_bytes())
-        .collect();
-    std::fs::write(path("images"), pixels).expect("writable");
-    let ran = Command::new(python)
-        .args(["-c", RUN])
-        .args([path("model.onnx"), path("images"), path("rows")])
-        .arg(images.dims()[3].to_string())
-        .output()
-        .expect("it started before");
-    assert!(
-        ran.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ran.stderr)
-    );
-    let rows = std::fs::read(path("rows")).expect("written");
-    rows.chunks_exact(4)
-        .map(|b| f64::from(f32::from_le_bytes(b.try_into().expect("four"))))
-        .collect()
-}
 
 #[test]
 fn onnxruntime_embeds_alike() {
-    let Some(python) = python() else {
+    let Some(python) = Python::with(&["numpy", "onnx", "onnxruntime"]) else {
         return;
     };
     for model in filled() {
         let images = images(&model, 3);
         let bytes = model.to_onnx(&[("recipe", "{}")]).expect("encodable");
-        let found = run_by(&python, &bytes, &images);
+        let found = python.embed(RUN, &bytes, &images);
         let expected = values(&model.embed(&images).expect("they fit"));
         check_near(model.config().architecture.name(), &found, &expected);
     }
