@@ -33,6 +33,7 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Evaluate(args) => commands::evaluate::run(args, output),
         Command::Embed(args) => commands::embed::run(args, output),
         Command::Import(args) => commands::import::run(args, output),
+        Command::Export(args) => commands::export::run(args, output),
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
         Command::Mine(args) => commands::mine::run(args, output),

@@ -22,7 +22,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
 pub use course::CourseArgs;
-pub use foreign::ImportArgs;
+pub use foreign::{ExportArgs, ImportArgs};
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 pub use run::RunArgs;
@@ -88,7 +88,11 @@ pub enum Command {
     /// Write the embeddings of images
     Embed(EmbedArgs),
     /// Read a published model of another framework and write it as a model folder
+    #[command(long_about = foreign::IMPORT_EXAMPLE)]
     Import(ImportArgs),
+    /// Write a model folder as a file for other frameworks
+    #[command(long_about = foreign::EXPORT_EXAMPLE)]
+    Export(ExportArgs),
     /// Write a pairs file for a folder of identities
     Pairs(PairsArgs),
     /// Write synthetic identities as folders, with a pairs file

@@ -16,17 +16,25 @@ pub enum Element {
     F32,
     /// IEEE 754, 64 bits.
     F64,
+    /// IEEE 754, 16 bits.
+    F16,
+    /// The upper half of an [`Element::F32`].
+    Bf16,
+    /// Whole numbers of 32 bits.
+    I32,
+    /// Whole numbers of 64 bits.
+    I64,
     /// Any other, by the number or name that its format gives it.
     Other(u64),
 }
 
 impl Element {
-    /// Bytes of a value, where they are known.
+    /// Bytes of a value, where it can be read as a floating-point number here.
     fn width(self) -> Option<usize> {
         match self {
             Self::F32 => Some(4),
             Self::F64 => Some(8),
-            Self::Other(_) => None,
+            Self::F16 | Self::Bf16 | Self::I32 | Self::I64 | Self::Other(_) => None,
         }
     }
 }
@@ -45,7 +53,17 @@ pub struct Array<'a> {
     pub(crate) single: Option<f32>,
 }
 
-impl Array<'_> {
+impl<'a> Array<'a> {
+    /// A tensor of as many values as `values` has bytes for.
+    pub fn new(element: Element, shape: Vec<u64>, values: &'a [u8]) -> Self {
+        Self {
+            element,
+            shape,
+            values,
+            single: None,
+        }
+    }
+
     /// How many values the shape has.
     ///
     /// # Errors
@@ -121,12 +139,7 @@ mod tests {
     use super::*;
 
     fn array(shape: &[u64], values: &'static [u8]) -> Array<'static> {
-        Array {
-            element: Element::F32,
-            shape: shape.to_vec(),
-            values,
-            single: None,
-        }
+        Array::new(Element::F32, shape.to_vec(), values)
     }
 
     #[track_caller]

@@ -196,6 +196,13 @@ impl FieldWriter {
         items.into_iter().fold(self, put)
     }
 
+    /// The fields of `others` after these.
+    #[must_use]
+    pub fn joined(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The message.
     pub fn finish(self) -> Vec<u8> {
         self.0

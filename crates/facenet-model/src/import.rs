@@ -2,6 +2,7 @@
 
 mod graph;
 mod layers;
+mod state_dict;
 #[cfg(test)]
 mod written;
 
@@ -11,6 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use facenet_formats::StateDict;
 use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
@@ -29,6 +31,10 @@ const REFERENCE_MOMENTUM: f64 = 0.005;
 pub enum Form {
     /// TensorFlow's frozen graph, `.pb`.
     FrozenGraph,
+    /// `PyTorch`'s state dictionary, `.pt` or `.pth`.
+    StateDict,
+    /// A safetensors file with `PyTorch`'s names.
+    SafeTensors,
 }
 
 impl Form {
@@ -36,6 +42,8 @@ impl Form {
     pub fn name(self) -> &'static str {
         match self {
             Self::FrozenGraph => "TensorFlow frozen graph",
+            Self::StateDict => "PyTorch state dictionary",
+            Self::SafeTensors => "safetensors file",
         }
     }
 }
@@ -60,10 +68,12 @@ struct Foreign {
     tolerated: Vec<String>,
 }
 
-/// Reads a published Inception-ResNet-v1: davidsandberg's frozen TensorFlow graph, batch norms
-/// folded into convolutions or not.
+/// Reads a published model: davidsandberg's frozen TensorFlow graph of Inception-ResNet-v1, batch
+/// norms folded into convolutions or not; facenet-pytorch's state dictionary, as `torch.save`
+/// writes it or as safetensors; either network of ours in the latter two forms.
 ///
-/// - `image_size`: side of the network's input, which a file does not always say
+/// - `image_size`: side of Inception-ResNet-v1's input, which no file says; `MobileFaceNet`'s is
+///   known by its last kernel
 ///
 /// # Errors
 /// [`ModelError::Io`] and [`ModelError::File`] for what cannot be read, is larger than 512 MiB,
@@ -76,21 +86,37 @@ pub fn import_file(path: &Path, image_size: usize) -> Result<Imported, ModelErro
         return Err(ModelError::file(path, problem, PUBLISHED));
     }
     let bytes = fs::read(path).map_err(|e| ModelError::io(path, "read the file", e))?;
-    let foreign = graph::read(&bytes, image_size)
-        .map_err(|problem| ModelError::file(path, problem, PUBLISHED))?;
+    let (form, read) = form_of(&bytes);
+    let foreign =
+        read(&bytes, image_size).map_err(|problem| ModelError::file(path, problem, PUBLISHED))?;
     let (model, mut report) =
         Model::from_tensors(foreign.config, foreign.tensors, DType::F32, &Device::Cpu)?;
     report.tolerated.extend(foreign.tolerated);
     Ok(Imported {
         model,
         report,
-        form: Form::FrozenGraph,
+        form,
         sha256: hexadecimal(&Sha256::digest(&bytes)),
     })
 }
 
+/// What a file is by its content, and how it is read.
+fn form_of(bytes: &[u8]) -> (Form, Reader) {
+    if StateDict::is_one(bytes) {
+        (Form::StateDict, state_dict::read_torch)
+    } else if state_dict::is_safetensors(bytes) {
+        (Form::SafeTensors, state_dict::read_safetensors)
+    } else {
+        (Form::FrozenGraph, graph::read)
+    }
+}
+
+/// Bytes and the side of the input to a network, or what is wrong.
+type Reader = fn(&[u8], usize) -> Result<Foreign, String>;
+
 /// What to do about a file that is no such model.
-const PUBLISHED: &str = "give the frozen graph (.pb) of an Inception-ResNet-v1";
+const PUBLISHED: &str = "give the frozen graph (.pb) of an Inception-ResNet-v1, or a state \
+                         dictionary (.pt, .safetensors) with facenet-pytorch's names";
 
 fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {

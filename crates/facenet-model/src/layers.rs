@@ -5,6 +5,7 @@ use candle_nn::VarBuilder;
 use facenet_ops::{BatchStatistics, ConvConfig, batch_norm_eval, batch_norm_train, linear};
 
 use crate::engine::Engine;
+use crate::onnx::Described;
 use crate::pass::{Pass, TrainPass};
 use crate::store::{vector, weight};
 
@@ -278,6 +279,11 @@ impl Bottleneck {
     /// Rows and columns of its matrix: `(dim, c_in)`.
     pub(crate) fn dims(&self) -> Result<(usize, usize)> {
         self.weight.dims2()
+    }
+
+    /// Itself in an ONNX file, after the value `xs`.
+    pub(crate) fn describe(&self, xs: &str, described: &mut Described) -> Result<()> {
+        described.bottleneck(xs, self.weight.as_tensor(), &self.norm)
     }
 
     /// `[n, c_in]` → `[n, dim]`, not yet of unit length.

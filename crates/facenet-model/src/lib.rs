@@ -9,6 +9,7 @@ mod layers;
 mod loss;
 mod model;
 mod network;
+mod onnx;
 mod operations;
 mod pass;
 mod random;
@@ -24,6 +25,7 @@ pub use footprint::PassPlan;
 pub use import::{Form, Imported, import_file};
 pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, soft_margin_loss, triplet_loss};
 pub use model::{LoadReport, Model};
+pub use onnx::{ONNX_INPUT, ONNX_OUTPUT};
 pub use operations::Operations;
 pub use pass::{DropoutKey, Mode, TrainPass};
 pub use saved::{
@@ -31,4 +33,4 @@ pub use saved::{
     model_files, save_model,
 };
 pub use state::Parameter;
-pub use tensors::{load_tensors, tensors_to_bytes};
+pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};

@@ -10,6 +10,7 @@ use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::loss::l2_normalise;
 use crate::network::{Network, build};
+use crate::onnx::Described;
 use crate::operations::Operations;
 use crate::pass::{Mode, Pass, TrainPass, is_planned};
 use crate::state::{diagnosis, misfit, stranger};
@@ -139,6 +140,11 @@ impl Model {
     /// candle's own; none for a network that was built.
     pub fn operations(&self) -> Result<Operations, ModelError> {
         Ok(self.network.operations(self.config.image_size)?)
+    }
+
+    /// Its layers to an ONNX file.
+    pub(crate) fn describe(&self, described: &mut Described) -> candle_core::Result<()> {
+        self.network.describe(described)
     }
 
     /// Where its tensors lie.
@@ -383,7 +389,7 @@ pub(crate) fn shapes_of(config: &ModelConfig) -> Result<BTreeMap<String, Vec<usi
 }
 
 /// Tensors that published files hold and that an embedder has no use for.
-fn is_tolerated(name: &str) -> bool {
+pub(crate) fn is_tolerated(name: &str) -> bool {
     name == "num_batches_tracked"
         || name.ends_with(".num_batches_tracked")
         || name.starts_with("logits.")

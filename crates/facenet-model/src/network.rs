@@ -10,6 +10,7 @@ use facenet_ops::{Account, Bf16, Format, PlannedPass, Precision};
 use crate::config::{Architecture, ModelConfig};
 use crate::engine::{Composed, Engine, Planned};
 use crate::layers::Bottleneck;
+use crate::onnx::{Described, ONNX_INPUT};
 use crate::operations::{Counter, Operations};
 use crate::pass::Pass;
 
@@ -31,6 +32,9 @@ pub(crate) trait Network: Send + Sync {
 
     /// Adds what a pass over images of `side` pixels a side takes to an account.
     fn plan(&self, side: usize, account: &Account, pass: PlannedPass) -> Result<()>;
+
+    /// Its layers to an ONNX file that has the input.
+    fn describe(&self, described: &mut Described) -> Result<()>;
 }
 
 /// A network as layers of any engine, before its bottleneck.
@@ -70,6 +74,11 @@ impl<T: Trunk> Network for T {
         facenet_ops::plan_nhwc(account, pass, (side, side, IMAGE_CHANNELS), |ledger, xs| {
             self.trunk(&xs, ledger)
         })
+    }
+
+    fn describe(&self, described: &mut Described) -> Result<()> {
+        let features = self.trunk(&ONNX_INPUT.to_owned(), described)?;
+        self.bottleneck().describe(&features, described)
     }
 }
 

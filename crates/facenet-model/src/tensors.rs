@@ -44,6 +44,30 @@ pub fn tensors_to_bytes(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, M
     bytes.map_err(|error| ModelError::encode("tensors", &error))
 }
 
+/// The bytes of a `.pt` file for `torch.load(..., weights_only=True)`: values as `F32`, names in
+/// order, so equal tensors give equal bytes.
+///
+/// # Errors
+/// [`ModelError::Candle`] where tensors cannot be read back from their device, and
+/// [`ModelError::Encode`] beyond 4 GiB.
+pub fn tensors_to_torch(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, ModelError> {
+    let mut data = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        let values = tensor.to_dtype(DType::F32)?.flatten_all()?;
+        data.push((name.as_str(), tensor.dims(), values.to_vec1::<f32>()?));
+    }
+    let views: Vec<_> = data
+        .iter()
+        .map(|(name, shape, values)| facenet_formats::Tensor {
+            name,
+            shape,
+            values,
+        })
+        .collect();
+    let bytes = facenet_formats::write_state_dict(&views);
+    bytes.map_err(|error| ModelError::encode("tensors", &error))
+}
+
 /// Reads all tensors of a safetensors file, on the CPU.
 ///
 /// Nothing is allocated before the header agrees with the length of the file.

@@ -9,6 +9,7 @@ mod demo;
 mod embed;
 mod evaluate;
 mod extremes;
+mod foreign;
 mod going_on;
 mod golden;
 mod hostile;

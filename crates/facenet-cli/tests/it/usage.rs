@@ -2,11 +2,12 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 9] = [
+const COMMANDS: [&str; 10] = [
     "train",
     "evaluate",
     "embed",
     "import",
+    "export",
     "pairs",
     "synth",
     "mine",

@@ -1,3 +1,4 @@
 //! Integration tests of facenet-formats.
 
 mod graph;
+mod torch;
