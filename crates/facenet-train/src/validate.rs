@@ -26,6 +26,7 @@ type Check = (&'static str, bool, String);
 pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
     let groups = [
         sizes(config),
+        beside_classifier(config),
         bounds(config),
         shares(config),
         rates(config),
@@ -57,23 +58,6 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
             "--chunk-size",
             config.chunk_size >= MIN_CHUNK,
             least(config.chunk_size, MIN_CHUNK),
-        ),
-        (
-            "--strategy",
-            !config.loss.has_head() || config.strategy == Strategy::OnePass,
-            format!(
-                "found reference beside --loss {}, which mines nothing: a round is a step; give \
-                 one-pass",
-                config.loss.name()
-            ),
-        ),
-        (
-            "--sampler",
-            !config.loss.has_head() || config.sampler == Sampling::Random,
-            format!(
-                "found look-alike beside --loss {}, which learns no one's looks; give random",
-                config.loss.name()
-            ),
         ),
         (
             "--people-per-batch",
@@ -122,6 +106,29 @@ fn sizes(config: &TrainConfig) -> Vec<Check> {
             "--random-crop",
             !config.random_crop || recipe_side(config).is_none_or(|side| side >= config.image_size),
             no_room(config),
+        ),
+    ]
+}
+
+/// What a loss with a classifier leaves no choice in.
+fn beside_classifier(config: &TrainConfig) -> Vec<Check> {
+    vec![
+        (
+            "--strategy",
+            !config.loss.has_head() || config.strategy == Strategy::OnePass,
+            format!(
+                "found reference beside --loss {}, which mines nothing: a round is a step; give \
+                 one-pass",
+                config.loss.name()
+            ),
+        ),
+        (
+            "--sampler",
+            !config.loss.has_head() || config.sampler == Sampling::Random,
+            format!(
+                "found look-alike beside --loss {}, which learns no one's looks; give random",
+                config.loss.name()
+            ),
         ),
     ]
 }

@@ -15,7 +15,7 @@ pub struct ComputeArgs {
     #[arg(long, value_name = "f32|bf16", value_parser = precision, help_heading = "Running")]
     pub precision: Option<Precision>,
     /// Let 3 x 3 convolutions go by Winograd's algorithm where that is faster, with sums off by about
-    /// 1e-5 of the largest [on]
+    /// 1e-5 of the largest [default: on]
     #[arg(long, value_name = "on|off", value_parser = switch, help_heading = "Running")]
     pub winograd: Option<bool>,
 }

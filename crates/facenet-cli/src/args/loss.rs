@@ -10,7 +10,7 @@ use crate::values::named;
 pub struct LossArgs {
     /// Loss: triplet, a hinge at the margin; soft-margin, `ln(1 + exp(d_ap - d_an))` of the same
     /// triplets; softmax and arcface, those of a classifier of the training people that is not
-    /// saved: a first stage before triplets [triplet]
+    /// saved: a first stage before triplets [default: triplet]
     #[arg(long, value_parser = named::<Loss>, help_heading = "Mining")]
     pub loss: Option<Loss>,
     /// Triplet margin, in squared L2; with soft-margin only what mining selects by
@@ -21,10 +21,10 @@ pub struct LossArgs {
         help_heading = "Mining"
     )]
     pub margin: Option<f32>,
-    /// With arcface: what cosines are multiplied by [64]
+    /// With arcface: what cosines are multiplied by [default: 64]
     #[arg(long, allow_negative_numbers = true, help_heading = "Mining")]
     pub arcface_scale: Option<f64>,
-    /// With arcface: what is added to the angle of the own identity, in radians [0.5]
+    /// With arcface: what is added to the angle of the own identity, in radians [default: 0.5]
     #[arg(long, allow_negative_numbers = true, help_heading = "Mining")]
     pub arcface_margin: Option<f64>,
 }

@@ -9,7 +9,7 @@ use crate::values::named;
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct SamplerArgs {
     /// Identities of a round: random; or look-alike, half of them looking like the other half, by
-    /// the embeddings of the rounds before [random]
+    /// the embeddings of the rounds before [default: random]
     #[arg(long, value_parser = named::<Sampling>, help_heading = "Mining")]
     pub sampler: Option<Sampling>,
     /// With look-alike, largest share of a round's images that are of look-alikes
