@@ -48,10 +48,10 @@ impl<'a> Graph<'a> {
     pub fn parse(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let mut nodes: Vec<Node<'a>> = Vec::new();
         let mut inputs = 0;
-        for (field, at) in located(bytes, 0) {
-            let field = field?;
-            if let (1, Some(inner)) = (field.number, field.value.bytes()) {
-                let node = Node::parse(inner, at - inner.len())?;
+        for field in delimited(bytes, 0) {
+            let (number, inner, at) = field?;
+            if number == 1 {
+                let node = Node::parse(inner, at)?;
                 inputs += node.inputs.len();
                 bound("nodes", nodes.len(), MAX_NODES)?;
                 bound("inputs", inputs, MAX_INPUTS)?;
@@ -89,13 +89,9 @@ impl<'a> Graph<'a> {
 impl<'a> Node<'a> {
     fn parse(bytes: &'a [u8], at: usize) -> Result<Self, FormatError> {
         let mut node = Self::default();
-        for (field, end) in located(bytes, at) {
-            let field = field?;
-            let Some(inner) = field.value.bytes() else {
-                continue;
-            };
-            let at = end - inner.len();
-            match field.number {
+        for field in delimited(bytes, at) {
+            let (number, inner, at) = field?;
+            match number {
                 1 => node.name = text(inner, at)?,
                 2 => node.op = text(inner, at)?,
                 3 => {
@@ -115,13 +111,9 @@ impl<'a> Node<'a> {
     /// An entry of the map `attr`: field 1 the key, field 2 an `AttrValue`.
     fn attribute(&mut self, bytes: &'a [u8], at: usize) -> Result<(), FormatError> {
         let (mut key, mut value) = ("", None);
-        for (field, end) in located(bytes, at) {
-            let field = field?;
-            let Some(inner) = field.value.bytes() else {
-                continue;
-            };
-            let at = end - inner.len();
-            match field.number {
+        for field in delimited(bytes, at) {
+            let (number, inner, at) = field?;
+            match number {
                 1 => key = text(inner, at)?,
                 2 => value = Some((inner, at)),
                 _ => {}
@@ -224,13 +216,12 @@ fn element(dtype: u64) -> Element {
 /// `TensorShapeProto`: its `dim`s (2), each with a `size` (1) that is absent where it is 0.
 fn parse_shape(bytes: &[u8], at: usize) -> Result<Vec<u64>, FormatError> {
     let mut shape = Vec::new();
-    for (field, end) in located(bytes, at) {
-        let field = field?;
-        let (2, Some(dim)) = (field.number, field.value.bytes()) else {
+    for field in delimited(bytes, at) {
+        let (2, dim, at) = field? else {
             continue;
         };
         bound("axes", shape.len(), MAX_RANK)?;
-        let sizes = Fields::new(dim, end - dim.len());
+        let sizes = Fields::new(dim, at);
         let mut size = 0;
         for field in sizes {
             let field = field?;
@@ -246,13 +237,27 @@ fn parse_shape(bytes: &[u8], at: usize) -> Result<Vec<u64>, FormatError> {
 /// The last length-delimited field of this number, and where it begins.
 fn find(bytes: &[u8], at: usize, number: u64) -> Result<Option<(&[u8], usize)>, FormatError> {
     let mut found = None;
-    for (field, end) in located(bytes, at) {
-        let field = field?;
-        if let (true, Some(inner)) = (field.number == number, field.value.bytes()) {
-            found = Some((inner, end - inner.len()));
+    for field in delimited(bytes, at) {
+        let (other, inner, at) = field?;
+        if other == number {
+            found = Some((inner, at));
         }
     }
     Ok(found)
+}
+
+/// Length-delimited fields: the number of each, its bytes, and where in the file they begin.
+fn delimited<'a>(
+    bytes: &'a [u8],
+    at: usize,
+) -> impl Iterator<Item = Result<(u64, &'a [u8], usize), FormatError>> {
+    located(bytes, at).filter_map(|(field, end)| {
+        let part = |field: crate::wire::Field<'a>| {
+            let inner = field.value.bytes()?;
+            Some((field.number, inner, end - inner.len()))
+        };
+        field.map(part).transpose()
+    })
 }
 
 /// Fields with where each ends, which is where a length-delimited value ends too.

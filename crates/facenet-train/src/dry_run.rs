@@ -128,11 +128,11 @@ impl Step {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Silent;
 
-    fn tiny(strategy: Strategy) -> TrainConfig {
+    pub(crate) fn tiny(strategy: Strategy) -> TrainConfig {
         TrainConfig {
             synthetic_identities: 6,
             synthetic_images: 3,

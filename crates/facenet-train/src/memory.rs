@@ -221,15 +221,8 @@ mod tests {
 
     fn tiny(strategy: Strategy) -> TrainConfig {
         TrainConfig {
-            image_size: 16,
-            embedding_size: 8,
-            people_per_batch: 4,
-            images_per_person: 3,
-            batch_size: 6,
-            chunk_size: 5,
             loader_threads: 2,
-            strategy,
-            ..TrainConfig::demo()
+            ..crate::dry_run::tests::tiny(strategy)
         }
     }
 

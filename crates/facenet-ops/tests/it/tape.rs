@@ -208,6 +208,21 @@ fn refused(f: impl FnOnce(&mut Tape, Nhwc) -> Result<Nhwc>, expected: &str) {
 }
 
 #[test]
+fn a_window_too_large_for_winners_is_refused_on_the_way_back_only() -> Result<()> {
+    let images = Tensor::zeros((1, 3, 17, 17), DType::F32, &Device::Cpu)?;
+    let pool = |tape: &mut Tape, x: Nhwc| tape.max_pool(&x, 17, 1);
+    run_nhwc::<f32>(&images, &setting(false), pool)?;
+    let message = run_nhwc::<f32>(&images, &setting(true), pool)
+        .expect_err("289 pixels")
+        .to_string();
+    assert!(
+        message.contains("256 pixels at most, found 289"),
+        "{message}"
+    );
+    Ok(())
+}
+
+#[test]
 fn what_does_not_fit_is_an_error() {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, &Device::Cpu).expect("a tensor");
     let (two, four, c) = (zeros(&[5, 2, 1, 1]), zeros(&[4, 3, 4, 4]), zeros(&[4]));

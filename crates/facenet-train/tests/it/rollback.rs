@@ -7,8 +7,8 @@ use candle_core::Device;
 use facenet_train::miner::Rule;
 use facenet_train::model::{load_config, load_tensors, save_model};
 use facenet_train::{
-    Checkpoint, Event, ExitClass, OnCollapse, OptimizerKind, Outcome, Progress, ResumeOverrides,
-    TrainConfig, TrainRequest, train,
+    Checkpoint, Event, ExitClass, Loss, OnCollapse, OptimizerKind, Outcome, Progress,
+    ResumeOverrides, Sampling, TrainConfig, TrainRequest, train,
 };
 
 use crate::one_pass::one_pass;
@@ -71,10 +71,13 @@ fn train_and_copy(config: &TrainConfig, at: u64, nth: usize, to: &Path) -> (Outc
 #[test]
 fn a_rollback_is_the_same_whether_or_not_the_run_was_killed_before_or_after_it() {
     let scratch = Scratch::new();
-    for (at, nth) in [(10, 0), (0, 1)] {
-        let killed = scratch.path(&format!("killed-{at}"));
+    let (random, alike) = (Sampling::Random, Sampling::LookAlike);
+    for (at, nth, sampler) in [(10, 0, random), (0, 1, random), (0, 1, alike)] {
+        let run = format!("{}-{at}", sampler.name());
+        let killed = scratch.path(&format!("killed-{run}"));
         let config = TrainConfig {
-            models_base_dir: scratch.path(&format!("models-{at}")),
+            models_base_dir: scratch.path(&format!("models-{run}")),
+            sampler,
             ..collapsing(&scratch)
         };
         let (whole, warnings) = train_and_copy(&config, at, nth, &killed);
@@ -87,7 +90,7 @@ fn a_rollback_is_the_same_whether_or_not_the_run_was_killed_before_or_after_it()
         assert_eq!((again.rollbacks, again.steps), (whole.rollbacks, 80));
         assert!(
             contents(&again.model_dir) == contents(&whole.model_dir),
-            "killed at {at}"
+            "{run}"
         );
     }
 }
@@ -95,9 +98,16 @@ fn a_rollback_is_the_same_whether_or_not_the_run_was_killed_before_or_after_it()
 #[test]
 fn a_run_goes_back_three_times_and_no_more() {
     let scratch = Scratch::new();
+    for loss in [Loss::Triplet, Loss::Softmax] {
+        check_going_back(&scratch, loss);
+    }
+}
+
+fn check_going_back(scratch: &Scratch, loss: Loss) {
     let rates = scratch.path("rates.txt");
     fs::write(&rates, "0: 1e-4\n1: 1e38\n").expect("writable");
     let (outcome, told) = listen(TrainConfig {
+        loss,
         optimizer: OptimizerKind::Mom,
         learning_rate: 0.0,
         learning_rate_schedule_file: rates,
