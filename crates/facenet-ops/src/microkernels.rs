@@ -12,7 +12,7 @@ pub(crate) mod gemm;
 mod guarded;
 pub(crate) mod implicit;
 mod kernels;
-mod lanes;
+pub(crate) mod lanes;
 pub(crate) mod max_pool;
 pub(crate) mod norm;
 pub(crate) mod peak;

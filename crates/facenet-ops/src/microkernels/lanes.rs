@@ -23,6 +23,9 @@ pub(crate) trait Lanes: Copy {
 
     fn zero() -> Self;
 
+    /// The same in each lane.
+    fn all(value: f32) -> Self;
+
     /// # Safety
     /// [`Lanes::LANES`] numbers are there.
     unsafe fn load<T: Number>(from: *const T) -> Self;
@@ -41,6 +44,12 @@ pub(crate) trait Lanes: Copy {
 
     /// `self + a b`.
     fn plus_product(self, a: Self, b: Self) -> Self;
+
+    /// `self + other factor`.
+    #[inline(always)]
+    fn plus_times(self, other: Self, factor: f32) -> Self {
+        self.plus_product(other, Self::all(factor))
+    }
 
     /// Lanes of `then` where those of `self` are less than those of `other`, and of `otherwise`
     /// where not, or where one is NaN.
@@ -108,6 +117,11 @@ impl Lanes for [f32; 8] {
     #[inline(always)]
     fn zero() -> Self {
         [0.0; 8]
+    }
+
+    #[inline(always)]
+    fn all(value: f32) -> Self {
+        [value; 8]
     }
 
     #[inline(always)]

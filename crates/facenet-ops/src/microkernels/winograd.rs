@@ -2,12 +2,9 @@
 #![expect(unsafe_code, reason = "kernels take pointers")]
 
 pub(crate) mod gather;
-mod lanes;
 pub(crate) mod square;
 mod transform;
 pub(crate) mod turn;
-
-pub(crate) use lanes::LANES;
 
 use super::kernels::{AHEAD, Epilogue, Kernels, MOST_PIXELS, Segment, Tile, WeightTile};
 

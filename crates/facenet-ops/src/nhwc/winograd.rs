@@ -19,9 +19,10 @@ use rayon::prelude::*;
 
 use crate::isa::Isa;
 use crate::microkernels::buffer::Buffer;
+use crate::microkernels::lanes;
 use crate::microkernels::winograd::gather::{Target, gather};
 use crate::microkernels::winograd::square::Square;
-use crate::microkernels::winograd::{LANES, Points, multiply};
+use crate::microkernels::winograd::{Points, multiply};
 use crate::microkernels::{Activation, Epilogue, Kernels};
 use crate::nhwc::plan::ConvShape;
 use crate::number::Number;
@@ -174,7 +175,10 @@ fn run_rows(
     let channels = blocks.channels;
     let kernels = Kernels::of_f32(isa);
     let points = |rows, width| Points { rows, width };
-    let widths = (blocks.rows.next_multiple_of(LANES), blocks.width(kernels));
+    let widths = (
+        blocks.rows.next_multiple_of(lanes::MOST),
+        blocks.width(kernels),
+    );
     let all = rows.len() * grid.columns();
     let n = all.div_ceil(CHUNK);
     let most = all.div_ceil(n.max(1));

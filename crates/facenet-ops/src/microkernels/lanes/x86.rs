@@ -5,11 +5,12 @@ use std::arch::x86_64::{
     _mm256_and_si256, _mm256_blendv_epi8, _mm256_blendv_ps, _mm256_castps_si256,
     _mm256_castsi256_ps, _mm256_castsi256_si128, _mm256_cmp_ps, _mm256_cvtepu16_epi32,
     _mm256_fmadd_ps, _mm256_mul_ps, _mm256_or_si256, _mm256_packus_epi32, _mm256_permute4x64_epi64,
-    _mm256_set1_epi32, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_sub_ps,
-    _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps,
-    _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32, _mm512_fmadd_ps,
-    _mm512_mask_blend_epi32, _mm512_mask_blend_ps, _mm512_mul_ps, _mm512_or_si512,
-    _mm512_set1_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_sub_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_sub_ps, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512, _mm512_castps_si512,
+    _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_cvtepi32_epi16, _mm512_cvtepu16_epi32,
+    _mm512_fmadd_ps, _mm512_mask_blend_epi32, _mm512_mask_blend_ps, _mm512_mul_ps, _mm512_or_si512,
+    _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_sub_ps,
 };
 use std::mem::transmute;
 
@@ -33,6 +34,12 @@ impl Lanes for Zmm {
     fn zero() -> Self {
         // SAFETY: `on` has seen that the machine has AVX-512.
         Self(unsafe { _mm512_setzero_ps() })
+    }
+
+    #[inline(always)]
+    fn all(value: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm512_set1_ps(value) })
     }
 
     #[inline(always)]
@@ -130,6 +137,12 @@ impl Lanes for Ymm {
     fn zero() -> Self {
         // SAFETY: `on` has seen that the machine has AVX2.
         Self(unsafe { _mm256_setzero_ps() })
+    }
+
+    #[inline(always)]
+    fn all(value: f32) -> Self {
+        // SAFETY: as above.
+        Self(unsafe { _mm256_set1_ps(value) })
     }
 
     #[inline(always)]

@@ -8,11 +8,11 @@
     reason = "vectors stay in registers only where everything is compiled for the set at once"
 )]
 
-use super::lanes::{LANES, Lanes, Work, on};
-use super::square::{Square, prefetch, read, write};
+use super::square::{Square, prefetch};
 use super::transform::Output;
 use super::turn::{columns, row};
 use crate::isa::Isa;
+use crate::microkernels::lanes::{Lanes, Work, load, on, store};
 use crate::microkernels::{Activation, Epilogue};
 use crate::nhwc::winograd::grid::Pixels;
 
@@ -67,7 +67,8 @@ pub(crate) fn gather(
         places,
         target,
     };
-    on(isa, gather);
+    // SAFETY: all that is read and written is there, as was just seen.
+    unsafe { on(isa, gather) };
 }
 
 /// All lengths as [`gather`] has seen.
@@ -81,11 +82,11 @@ struct Gather<'a, 'b> {
 
 impl Work for Gather<'_, '_> {
     #[inline(always)]
-    fn run<V: Lanes>(mut self) {
+    unsafe fn run<V: Lanes>(mut self) {
         let channels = self.target.channels;
-        let whole = channels / LANES * LANES;
-        for at in (0..whole).step_by(LANES) {
-            self.channels::<V, true>(at, LANES);
+        let whole = channels / V::LANES * V::LANES;
+        for at in (0..whole).step_by(V::LANES) {
+            self.channels::<V, true>(at, V::LANES);
         }
         if whole < channels {
             self.channels::<V, false>(whole, channels - whole);
@@ -112,7 +113,7 @@ impl Gather<'_, '_> {
                 // SAFETY: the target holds all pixels, and so does what is added.
                 unsafe {
                     let value = finish.of::<IS_WHOLE>(value, element, n);
-                    write::<V, IS_WHOLE>(value, to, n);
+                    store::<f32, V, IS_WHOLE>(value, to, n);
                 }
             }
         }
@@ -133,7 +134,7 @@ impl<'a, V: Lanes> Finish<'a, V> {
         let vector = |values: &[f32]| {
             let values = &values[at..at + n];
             // SAFETY: `n` of them.
-            unsafe { read::<V, IS_WHOLE>(values.as_ptr(), n) }
+            unsafe { load::<f32, V, IS_WHOLE>(values.as_ptr(), n) }
         };
         Self {
             scale: of.epilogue.scale.map(vector),
@@ -151,7 +152,7 @@ impl<'a, V: Lanes> Finish<'a, V> {
     unsafe fn of<const IS_WHOLE: bool>(&self, value: V, element: usize, n: usize) -> V {
         let mut y = value;
         if let Some(scale) = self.scale {
-            y = y.times_each(scale);
+            y = y.times(scale);
         }
         if let Some(bias) = self.bias {
             y = y.plus(bias);
@@ -159,12 +160,12 @@ impl<'a, V: Lanes> Finish<'a, V> {
         if let Some(added) = &self.epilogue.added {
             let from = added.values.as_ptr().wrapping_add(element);
             // SAFETY: the caller's promise.
-            let other = unsafe { read::<V, IS_WHOLE>(from, n) };
+            let other = unsafe { load::<f32, V, IS_WHOLE>(from, n) };
             y = other.plus_times(y, added.scale);
         }
         match (self.epilogue.activation, self.slopes) {
-            (Activation::Relu, _) => y.where_negative(V::load(&[0.0; LANES])),
-            (_, Some(slopes)) => y.where_negative(y.times_each(slopes)),
+            (Activation::Relu, _) => y.where_less(V::zero(), V::zero(), y),
+            (_, Some(slopes)) => y.where_less(V::zero(), y.times(slopes), y),
             _ => y,
         }
     }

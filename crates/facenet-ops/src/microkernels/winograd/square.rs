@@ -11,8 +11,11 @@ use std::ops::Range;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use super::lanes::{LANES, Lanes};
+use crate::microkernels::lanes::{Lanes, load};
 use crate::nhwc::winograd::grid::Pixels;
+
+/// Floats of a line of the cache.
+const LINE: usize = 16;
 
 /// `N x N` rows of channels.
 #[derive(Clone, Copy)]
@@ -89,18 +92,22 @@ impl<'a, const N: usize> Square<'a, N> {
         }
     }
 
-    /// [`LANES`] channels of each row of column `x` from `at` on, or as many as are left and zeros.
+    /// A vector of channels of each row of column `x` from `at` on, or as many as are left and zeros.
     ///
     /// # Panics
     /// Unless there is a channel.
     #[inline(always)]
     pub(super) fn column<V: Lanes, const IS_WHOLE: bool>(&self, x: usize, at: usize) -> [V; N] {
-        let n = if IS_WHOLE { LANES } else { self.channels - at };
-        assert!(at + n <= self.channels && n <= LANES);
-        let mut column = [V::load(&[0.0; LANES]); N];
+        let n = if IS_WHOLE {
+            V::LANES
+        } else {
+            self.channels - at
+        };
+        assert!(at + n <= self.channels && n <= V::LANES);
+        let mut column = [V::zero(); N];
         for (value, rows) in column.iter_mut().zip(&self.rows) {
             // SAFETY: the row holds these channels, as was just seen.
-            *value = unsafe { read::<V, IS_WHOLE>(rows[x].wrapping_add(at), n) };
+            *value = unsafe { load::<f32, V, IS_WHOLE>(rows[x].wrapping_add(at), n) };
         }
         column
     }
@@ -109,7 +116,7 @@ impl<'a, const N: usize> Square<'a, N> {
 /// Asks for `n` floats.
 pub(super) fn prefetch(from: *const f32, n: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in (0..n).step_by(LANES) {
+    for line in (0..n).step_by(LINE) {
         // SAFETY: a hint, which reads nothing.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast()) };
     }
@@ -117,49 +124,17 @@ pub(super) fn prefetch(from: *const f32, n: usize) {
     let _ = (from, n);
 }
 
-/// `n` floats, and zeros; all [`LANES`] where `IS_WHOLE`.
-///
-/// # Safety
-/// They are there.
-#[inline(always)]
-pub(super) unsafe fn read<V: Lanes, const IS_WHOLE: bool>(from: *const f32, n: usize) -> V {
-    if IS_WHOLE {
-        // SAFETY: the caller's promise.
-        return unsafe { V::read(from) };
-    }
-    let mut padded = [0.0; LANES];
-    // SAFETY: the caller's promise.
-    padded[..n].copy_from_slice(unsafe { std::slice::from_raw_parts(from, n) });
-    V::load(&padded)
-}
-
-/// Writes the first `n` lanes; all where `IS_WHOLE`.
-///
-/// # Safety
-/// There is room for them.
-#[inline(always)]
-pub(super) unsafe fn write<V: Lanes, const IS_WHOLE: bool>(value: V, to: *mut f32, n: usize) {
-    if IS_WHOLE {
-        // SAFETY: the caller's promise.
-        return unsafe { value.write(to) };
-    }
-    let mut values = [0.0; LANES];
-    value.store(&mut values);
-    // SAFETY: the caller's promise.
-    unsafe { std::slice::from_raw_parts_mut(to, n) }.copy_from_slice(&values[..n]);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    type Plain = [f32; LANES];
+    type Plain = [f32; 8];
 
     #[test]
     fn a_part_of_a_square_is_of_its_channels_and_ends_in_zeros() {
         let values: Vec<_> = (0..100).map(|i| i as f32).collect();
         let square = Square::<2>::of_rows(&values, 25, 20);
-        assert_eq!(square.column::<Plain, true>(1, 4)[1][15], 94.0);
+        assert_eq!(square.column::<Plain, true>(1, 4)[1][7], 86.0);
         let rest = square.part(15..20).column::<Plain, false>(0, 1);
         assert_eq!(rest[1][..5], [66.0, 67.0, 68.0, 69.0, 0.0]);
     }

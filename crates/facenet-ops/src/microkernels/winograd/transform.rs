@@ -8,7 +8,7 @@
     reason = "vectors stay in registers only where everything is compiled for the set at once"
 )]
 
-use super::lanes::Lanes;
+use crate::microkernels::lanes::Lanes;
 
 /// A transform along one axis. A trait, since closures are called rather than compiled for the
 /// set of their caller.
@@ -45,17 +45,24 @@ pub(super) struct Weight;
 impl Transform<3, 6> for Weight {
     #[inline(always)]
     fn apply<V: Lanes>(self, w: [V; 3]) -> [V; 6] {
-        let outer = w[0].plus(w[2]).times(-1.0 / 6.0);
+        let outer = w[0].plus(w[2]).times(V::all(-1.0 / 6.0));
         let (minus_one, one) = (
             outer.plus_times(w[1], 1.0 / 6.0),
             outer.plus_times(w[1], -1.0 / 6.0),
         );
-        let outer = w[0].times(1.0 / 24.0).plus_times(w[2], 1.0 / 6.0);
+        let outer = w[0].times(V::all(1.0 / 24.0)).plus_times(w[2], 1.0 / 6.0);
         let (two, minus_two) = (
             outer.plus_times(w[1], 1.0 / 12.0),
             outer.plus_times(w[1], -1.0 / 12.0),
         );
-        [w[0].times(0.25), one, minus_one, two, minus_two, w[2]]
+        [
+            w[0].times(V::all(0.25)),
+            one,
+            minus_one,
+            two,
+            minus_two,
+            w[2],
+        ]
     }
 }
 
@@ -86,7 +93,7 @@ impl Transform<4, 6> for Gradient {
     fn apply<V: Lanes>(self, g: [V; 4]) -> [V; 6] {
         let (one, minus_one) = sum_and_difference(g[0].plus(g[2]), g[1].plus(g[3]));
         let even = g[0].plus_times(g[2], 4.0);
-        let odd = g[1].times(2.0).plus_times(g[3], 8.0);
+        let odd = g[1].times(V::all(2.0)).plus_times(g[3], 8.0);
         let (two, minus_two) = sum_and_difference(even, odd);
         [g[0], one, minus_one, two, minus_two, g[3]]
     }
@@ -101,10 +108,10 @@ impl Transform<6, 3> for Taps {
     fn apply<V: Lanes>(self, u: [V; 6]) -> [V; 3] {
         let (a, b) = sum_and_difference(u[2], u[1]);
         let (c, d) = sum_and_difference(u[3], u[4]);
-        let first = u[0].times(0.25).plus_times(a, -1.0 / 6.0);
+        let first = u[0].times(V::all(0.25)).plus_times(a, -1.0 / 6.0);
         [
             first.plus_times(c, 1.0 / 24.0),
-            b.times(1.0 / 6.0).plus_times(d, 1.0 / 12.0),
+            b.times(V::all(1.0 / 6.0)).plus_times(d, 1.0 / 12.0),
             u[5].plus_times(c.minus(a), 1.0 / 6.0),
         ]
     }
@@ -113,7 +120,8 @@ impl Transform<6, 3> for Taps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::microkernels::winograd::lanes::LANES;
+
+    const LANES: usize = 8;
 
     const D: [f32; 6] = [1.0, -2.0, 3.0, 5.0, 7.0, -11.0];
 

@@ -8,10 +8,10 @@
     reason = "vectors stay in registers only where everything is compiled for the set at once"
 )]
 
-use super::lanes::{LANES, Lanes, Work, on};
-use super::square::{Square, write};
+use super::square::Square;
 use super::transform::{Gradient, Input, Taps, Transform, Weight};
 use crate::isa::Isa;
+use crate::microkernels::lanes::{Lanes, Work, on, store};
 
 /// Where results go: the first one's place, and from one to the next.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +68,11 @@ fn turn<T: Transform<N, M>, const N: usize, const M: usize>(
         stride,
         target: &mut target[first..],
     };
-    on(isa, turn);
+    // SAFETY: there is room for the results, as was just seen.
+    unsafe { on(isa, turn) };
 }
 
-/// The first pass: of each column of [`LANES`] channels from `at` on.
+/// The first pass: of each column of a vector of channels from `at` on.
 #[inline(always)]
 pub(super) fn columns<
     V: Lanes,
@@ -84,7 +85,7 @@ pub(super) fn columns<
     square: &Square<'_, N>,
     at: usize,
 ) -> [[V; M]; N] {
-    let mut half = [[V::load(&[0.0; LANES]); M]; N];
+    let mut half = [[V::zero(); M]; N];
     for (x, half) in half.iter_mut().enumerate() {
         *half = transform.apply(square.column::<V, IS_WHOLE>(x, at));
     }
@@ -115,11 +116,11 @@ struct Turn<'a, T, const N: usize, const M: usize> {
 
 impl<T: Transform<N, M>, const N: usize, const M: usize> Work for Turn<'_, T, N, M> {
     #[inline(always)]
-    fn run<V: Lanes>(mut self) {
+    unsafe fn run<V: Lanes>(mut self) {
         let channels = self.square.channels();
-        let whole = channels / LANES * LANES;
-        for at in (0..whole).step_by(LANES) {
-            self.channels::<V, true>(at, LANES);
+        let whole = channels / V::LANES * V::LANES;
+        for at in (0..whole).step_by(V::LANES) {
+            self.channels::<V, true>(at, V::LANES);
         }
         if whole < channels {
             self.channels::<V, false>(whole, channels - whole);
@@ -136,7 +137,7 @@ impl<T: Transform<N, M>, const N: usize, const M: usize> Turn<'_, T, N, M> {
         for y in 0..M {
             for value in row(self.transform, &half, y) {
                 // SAFETY: there is room for all channels of each result.
-                unsafe { write::<V, IS_WHOLE>(value, to, n) };
+                unsafe { store::<f32, V, IS_WHOLE>(value, to, n) };
                 to = to.wrapping_add(self.stride);
             }
         }

@@ -11,9 +11,10 @@ use super::{CHUNK, is_possible};
 use crate::isa::Isa;
 use crate::microkernels::Kernels;
 use crate::microkernels::buffer::Buffer;
+use crate::microkernels::lanes;
 use crate::microkernels::winograd::square::Square;
 use crate::microkernels::winograd::turn::{Places, taps};
-use crate::microkernels::winograd::{Blocks, Gradient, LANES, Points};
+use crate::microkernels::winograd::{Blocks, Gradient, Points};
 use crate::nhwc::plan::ConvShape;
 use crate::nhwc::rows;
 
@@ -79,7 +80,7 @@ impl Pass<'_> {
     fn inputs(&self) -> Points {
         Points {
             rows: CHUNK,
-            width: self.shape.c_in.next_multiple_of(LANES),
+            width: self.shape.c_in.next_multiple_of(lanes::MOST),
         }
     }
 
