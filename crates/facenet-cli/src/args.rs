@@ -6,6 +6,7 @@ mod course;
 mod foreign;
 mod loss;
 mod mine;
+mod preset;
 mod run;
 mod sampler;
 
@@ -25,6 +26,7 @@ pub use course::CourseArgs;
 pub use foreign::{ExportArgs, ImportArgs};
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use preset::Preset;
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
 
@@ -112,6 +114,15 @@ pub struct TrainArgs {
     /// Folder of identity folders [without it: synthetic identities and small sizes]
     #[arg(long, value_parser = path, help_heading = "Data")]
     pub data_dir: Option<PathBuf>,
+    /// What flags that are not given stand at, with --data-dir
+    #[arg(
+        long,
+        value_enum,
+        default_value_t,
+        requires = "data_dir",
+        help_heading = "Data"
+    )]
+    pub preset: Preset,
     /// Train only on these people: a file of names, or LFW's people.txt with folds, `people.txt:1-8`
     #[arg(long, value_name = "FILE[:FOLDS]", value_parser = path_text, help_heading = "Data")]
     pub train_people: Option<String>,
@@ -206,7 +217,7 @@ pub struct TrainArgs {
     pub max_empty_rounds: Option<u32>,
 
     /// How a round's triplets become steps: one-pass, a step a round on all of them; reference,
-    /// many steps [reference; one-pass with --chunk-size]
+    /// many steps, and its rule [default: one-pass; reference with --batch-size]
     #[arg(long, value_parser = named::<Strategy>, help_heading = "Training")]
     pub strategy: Option<Strategy>,
     /// With one-pass, most images that go through the network at once

@@ -8,15 +8,16 @@ use crate::failure::Failure;
 /// A flag of one strategy alone that was given, and the strategy.
 type Own = (&'static str, Strategy);
 
-/// The strategy that was named, or that a flag of its own stands for; `None` where nothing says.
+/// The strategy that was named, or that a flag of its own stands for, or one-pass.
 ///
 /// # Errors
 /// A usage failure where a flag belongs to another strategy than asked for.
-pub(crate) fn strategy(args: &TrainArgs) -> Result<Option<Strategy>, Failure> {
+pub(crate) fn strategy(args: &TrainArgs) -> Result<Strategy, Failure> {
     let own = own_flags(args);
-    let chosen = args.strategy.or(own.first().map(|(_, strategy)| *strategy));
-    let stranger = own.iter().find(|(_, strategy)| Some(*strategy) != chosen);
-    let (Some((flag, theirs)), Some(chosen)) = (stranger, chosen) else {
+    let own_choice = own.first().map(|(_, strategy)| *strategy);
+    let chosen = args.strategy.or(own_choice).unwrap_or(Strategy::OnePass);
+    let stranger = own.iter().find(|(_, strategy)| *strategy != chosen);
+    let Some((flag, theirs)) = stranger else {
         return Ok(chosen);
     };
     let asked = match args.strategy {
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(line: &str, expected: Option<Strategy>, remarked: Option<&str>) {
+    fn check(line: &str, expected: Strategy, remarked: Option<&str>) {
         let args = args(line);
         assert_eq!(
             strategy(&args).expect("no contradiction"),
@@ -74,8 +75,8 @@ mod tests {
 
     #[test]
     fn a_flag_of_its_own_selects_a_strategy_and_says_so() {
-        let (one_pass, reference) = (Some(Strategy::OnePass), Some(Strategy::Reference));
-        check("", None, None);
+        let (one_pass, reference) = (Strategy::OnePass, Strategy::Reference);
+        check("", one_pass, None);
         let said = Some("--batch-size selects --strategy reference");
         check("--batch-size 90", reference, said);
         let said = Some("--chunk-size selects --strategy one-pass");

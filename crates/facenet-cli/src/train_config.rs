@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use facenet_train::dataset::Recipe;
-use facenet_train::{Strategy, TrainConfig};
+use facenet_train::{Strategy, TrainConfig, fastest_precision};
 
-use crate::args::{RecipeArgs, TrainArgs};
+use crate::args::{Preset, RecipeArgs, TrainArgs};
 use crate::failure::Failure;
 use crate::loss::check_loss;
 use crate::strategy::strategy;
@@ -26,20 +26,20 @@ macro_rules! take_given_some {
     };
 }
 
-/// The configuration that the flags ask for: the reference's defaults with `--data-dir`, the
-/// demo's without, and explicit flags over either.
+/// The configuration that the flags ask for: with `--data-dir` ours, or the reference's with its
+/// strategy, the demo's without, and explicit flags over either.
 pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
+    let strategy = strategy(args)?;
     let mut config = match &args.data_dir {
-        Some(data_dir) => TrainConfig::reference(data_dir.clone()),
+        Some(data_dir) => with_folder(args.preset, strategy, data_dir.clone()),
         None => TrainConfig::demo(),
     };
+    config.strategy = strategy;
     apply_explicit(args, &mut config);
-    check_loss(args, config.loss)?;
-    match strategy(args)? {
-        Some(strategy) => config.strategy = strategy,
-        None if config.loss.has_head() => config.strategy = Strategy::OnePass,
-        None => {}
+    if takes_fastest(args, strategy) {
+        config.precision = fastest_precision(&config.device);
     }
+    check_loss(args, config.loss)?;
     refuse_both_sources(args)?;
     apply_recipe(&args.recipe, &mut config)?;
     apply_scoring(args, &mut config);
@@ -47,6 +47,22 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         *base = expand(&base.to_string_lossy(), std::env::home_dir());
     }
     Ok(config)
+}
+
+/// What flags that are not given stand at; the reference's strategy comes with its rule.
+fn with_folder(preset: Preset, strategy: Strategy, data_dir: PathBuf) -> TrainConfig {
+    match (preset, strategy) {
+        (Preset::Reference, Strategy::Reference) => TrainConfig::reference(data_dir),
+        (Preset::Reference, Strategy::OnePass) => TrainConfig::new(data_dir),
+        (Preset::Lfw, _) => TrainConfig::lfw(data_dir),
+    }
+}
+
+/// Whether the precision is left to us: not that of the demo, nor of the reference's strategy, which
+/// are to be the same on every machine.
+fn takes_fastest(args: &TrainArgs, strategy: Strategy) -> bool {
+    let is_ours = args.data_dir.is_some() && strategy == Strategy::OnePass;
+    is_ours && args.compute.precision.is_none()
 }
 
 /// Refuses drawn identities beside a folder of real ones: no run has both.
@@ -65,6 +81,8 @@ fn refuse_both_sources(args: &TrainArgs) -> Result<(), Failure> {
 }
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
+    // Which belongs to the default's rule, and not to one that was asked for.
+    config.only_violating &= args.rule.is_none();
     take_given!(args => config;
         synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
         image_size, random_crop, random_flip, random_rotate,
@@ -248,8 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn with_a_folder_the_references_defaults_apply() {
-        let config = config_of("train --data-dir D --mining-mode train");
+    fn with_a_folder_a_step_is_a_round_unless_a_batch_is_asked_for() {
+        let config = config_of("train --data-dir D");
+        let strategy_and_rule = |config: &TrainConfig| {
+            let rule = config.rule.to_string();
+            (config.strategy, rule, config.only_violating)
+        };
+        let (one_pass, all) = (Strategy::OnePass, "batch-all".to_owned());
+        assert_eq!(strategy_and_rule(&config), (one_pass, all.clone(), true));
+        assert_eq!(config.precision, fastest_precision("cpu"));
+        let config = config_of("train --data-dir D --rule batch-all");
+        assert_eq!(strategy_and_rule(&config), (one_pass, all, false));
+        let config = config_of("train --data-dir D --batch-size 90 --mining-mode train");
         assert_eq!((config.batch_size, config.image_size), (90, 160));
         assert_eq!(config.mining_mode, MiningMode::Train);
         assert_eq!(config.rule.to_string(), "violating");

@@ -47,7 +47,8 @@ pub enum Leftover {
 }
 
 /// A training run. [`TrainConfig::reference`] has the reference script's defaults,
-/// [`TrainConfig::demo`] a small run on synthetic identities.
+/// [`TrainConfig::new`] ours where it has none, [`TrainConfig::demo`] is a small run on synthetic
+/// identities.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[expect(
@@ -227,115 +228,6 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The reference script's defaults (davidsandberg/facenet `train_tripletloss.py`).
-    pub fn reference(data_dir: PathBuf) -> Self {
-        let miner = MinerConfig::default();
-        let limits = DecodeLimits::default();
-        Self {
-            data_dir: Some(data_dir),
-            synthetic_identities: 0,
-            synthetic_images: 0,
-            synthetic_test_identities: 0,
-            train_people: None,
-            exclude_people: None,
-            max_bad_share: 0.01,
-            max_image_side: limits.max_side,
-            max_image_mib: limits.max_bytes >> 20,
-            centre_crop: None,
-            resize: None,
-            standardisation: Standardisation::PerImage,
-            image_size: 160,
-            random_crop: false,
-            random_flip: false,
-            random_rotate: false,
-            model_def: Architecture::InceptionResnetV1,
-            embedding_size: 128,
-            keep_probability: 1.0,
-            bn_momentum: 0.1,
-            pretrained_model: None,
-            people_per_batch: 45,
-            images_per_person: 40,
-            sampler: Sampling::Random,
-            look_alike_share: default_share(),
-            look_alike_floor: default_floor(),
-            rule: miner.rule,
-            negative: miner.negative,
-            only_violating: miner.only_violating,
-            max_triplets: miner.max_triplets,
-            margin: miner.margin,
-            loss: Loss::Triplet,
-            arcface_scale: default_arcface_scale(),
-            arcface_margin: default_arcface_margin(),
-            mining_mode: MiningMode::Eval,
-            leftover: Leftover::Drop,
-            max_empty_rounds: 10,
-            strategy: Strategy::Reference,
-            chunk_size: default_chunk_size(),
-            batch_size: 90,
-            epoch_size: 1000,
-            max_nrof_epochs: 500,
-            optimizer: OptimizerKind::Adagrad,
-            adam_epsilon: 0.1,
-            weight_decay: 0.0,
-            learning_rate: 0.1,
-            learning_rate_decay_epochs: 100,
-            learning_rate_decay_factor: 1.0,
-            learning_rate_schedule_file: PathBuf::from("data/learning_rate_schedule.txt"),
-            learning_rate_schedule: Course::Exponential,
-            learning_rate_power: default_power(),
-            warm_up_steps: 0,
-            clip_gradient_norm: None,
-            patience: None,
-            on_collapse: OnCollapse::Stop,
-            moving_average_decay: 0.9999,
-            lfw_dir: None,
-            lfw_pairs: PathBuf::from("data/pairs.txt"),
-            lfw_nrof_folds: None,
-            lfw_folds: None,
-            allow_missing: false,
-            seed: 666,
-            device: "cpu".to_owned(),
-            gpu_memory_fraction: 1.0,
-            threads: None,
-            precision: Precision::F32,
-            winograd: true,
-            loader_threads: 4,
-            logs_base_dir: PathBuf::from("~/logs/facenet"),
-            models_base_dir: PathBuf::from("~/models/facenet"),
-            checkpoint_every: None,
-        }
-    }
-
-    /// A run of about two minutes on two cores: synthetic identities, the small network.
-    pub fn demo() -> Self {
-        Self {
-            data_dir: None,
-            synthetic_identities: 1000,
-            synthetic_images: 12,
-            synthetic_test_identities: 100,
-            image_size: 32,
-            random_flip: true,
-            model_def: Architecture::MobileFaceNet,
-            people_per_batch: 16,
-            images_per_person: 4,
-            // A round is one step: 64 images give at most 192 pairs x 60 negatives.
-            rule: Rule::BatchAll,
-            only_violating: true,
-            batch_size: 3 * 192 * 60,
-            epoch_size: 55,
-            max_nrof_epochs: 3,
-            optimizer: OptimizerKind::Adam,
-            adam_epsilon: 1e-3,
-            learning_rate: 4e-3,
-            learning_rate_decay_epochs: 1,
-            learning_rate_decay_factor: 0.45,
-            moving_average_decay: 0.95,
-            logs_base_dir: PathBuf::from("logs"),
-            models_base_dir: PathBuf::from("models"),
-            ..Self::reference(PathBuf::new())
-        }
-    }
-
     /// Every value under its flag's name, by name, as it would be typed, or [`UNSET`]:
     /// `arguments.txt`, and what the demo prints.
     ///
@@ -468,31 +360,31 @@ impl TrainConfig {
 }
 
 /// The chunk of a run that names none, and of runs from before there were chunks.
-fn default_chunk_size() -> usize {
+pub(crate) fn default_chunk_size() -> usize {
     MAX_FORWARD
 }
 
 /// The scale of the paper (arXiv:1801.07698, §3.1).
-fn default_arcface_scale() -> f64 {
+pub(crate) fn default_arcface_scale() -> f64 {
     64.0
 }
 
 /// The margin of the paper, in radians (arXiv:1801.07698, §3.1).
-fn default_arcface_margin() -> f64 {
+pub(crate) fn default_arcface_margin() -> f64 {
     0.5
 }
 
 /// Settings of look-alikes where none are named, and of runs from before there were any.
-fn default_share() -> f64 {
+pub(crate) fn default_share() -> f64 {
     LookAlikeConfig::default().share
 }
 
-fn default_floor() -> f64 {
+pub(crate) fn default_floor() -> f64 {
     LookAlikeConfig::default().floor
 }
 
 /// A straight line.
-fn default_power() -> f64 {
+pub(crate) fn default_power() -> f64 {
     1.0
 }
 

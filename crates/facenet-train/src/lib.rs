@@ -33,6 +33,7 @@ mod one_pass;
 pub mod optimizer;
 mod peak;
 mod plan;
+mod presets;
 mod progress;
 mod record;
 mod resident;
@@ -65,7 +66,7 @@ pub use checkpoint::{
     Checkpoint, EMA_FILE, HEAD_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path,
     checkpoints, latest, prune, supersede, sweep,
 };
-pub use compute::{MAX_THREADS, on_threads, precision, precision_name};
+pub use compute::{MAX_THREADS, fastest_precision, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
 pub use dry_run::{DryRun, dry_run};

@@ -11,7 +11,7 @@ pub struct ComputeArgs {
     /// Threads that compute; no result depends on it [as many as the machine has]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = "Running")]
     pub threads: Option<usize>,
-    /// Number format of activations, on the CPU: bf16 is half the memory and, on processors with AVX512-BF16, faster; weights stay f32 [f32]
+    /// Number format of activations, on the CPU: bf16 is half the memory and, on processors with AVX512-BF16, faster; weights stay f32 [f32; train --data-dir in one pass takes what is faster]
     #[arg(long, value_name = "f32|bf16", value_parser = precision, help_heading = "Running")]
     pub precision: Option<Precision>,
     /// Let 3 x 3 convolutions go by Winograd's algorithm where that is faster, with sums off by about
