@@ -128,6 +128,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         "json",
         "quiet",
         "log-level",
+        "config",
         "max-nrof-epochs",
         "learning-rate",
         "device",
@@ -143,7 +144,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
     if let Some(flag) = refused.first() {
         return Err(Failure::usage(format!(
             "--{flag}: a resumed run keeps its configuration; only --{} may change",
-            allowed[4..].join(", --")
+            allowed[5..].join(", --")
         )));
     }
     Ok(ResumeOverrides {
