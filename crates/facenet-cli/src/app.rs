@@ -7,6 +7,7 @@ use clap::Parser;
 
 use crate::args::{Cli, Command};
 use crate::commands;
+use crate::config_file;
 use crate::failure::{self, Failure};
 use crate::report::{self, Output};
 use crate::values::with_dashes;
@@ -14,14 +15,19 @@ use crate::values::with_dashes;
 /// Parses `arguments` (the program's name first), runs the command, and gives the exit code:
 /// 0 done, 2 usage, 3 data, 4 diverged or starved, 5 checkpoint or model, 6 resources.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = with_dashes(arguments);
-    let cli = match Cli::try_parse_from(&arguments) {
+    let typed = with_dashes(arguments);
+    let is_json = typed.iter().any(|argument| argument == "--json");
+    let resolved = match config_file::resolve(typed) {
+        Ok(resolved) => resolved,
+        Err(failure) => return failure.report(is_json),
+    };
+    let cli = match Cli::try_parse_from(&resolved.arguments) {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error, &arguments),
+        Err(error) => return failure::usage(&error, is_json, resolved.origin(&error)),
     };
     report::start_logging(cli.output);
     let output = Output::new(cli.output);
-    match run(&cli, &arguments, output) {
+    match run(&cli, &resolved.arguments, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(cli.output.json),
     }
@@ -37,8 +43,10 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Pairs(args) => commands::pairs::run(args, output),
         Command::Synth(args) => commands::synth::run(args, output),
         Command::Mine(args) => commands::mine::run(args, output),
+        Command::Doctor(args) => commands::doctor::run(args, output),
         Command::Bench(args) => commands::bench::run(args, output),
         Command::Completions(args) => commands::completions::run(*args),
+        Command::Man(args) => commands::man::run(args, output),
     }
 }
 

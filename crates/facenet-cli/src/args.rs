@@ -3,6 +3,7 @@
 mod bench;
 mod compute;
 mod course;
+mod doctor;
 mod foreign;
 mod loss;
 mod mine;
@@ -23,6 +24,7 @@ use facenet_train::{Leftover, MiningMode, Strategy};
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
 pub use course::CourseArgs;
+pub use doctor::DoctorArgs;
 pub use foreign::{ExportArgs, ImportArgs};
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
@@ -49,6 +51,10 @@ pub struct Cli {
     /// How much to say.
     #[command(flatten)]
     pub output: OutputArgs,
+    /// TOML file of flags, such as `learning_rate = 0.05`, for those that are not typed; a table named
+    /// as a command is for it alone
+    #[arg(long, global = true, value_name = "FILE", value_parser = path, help_heading = "Output")]
+    pub config: Option<PathBuf>,
 }
 
 /// How results and progress are told.
@@ -101,10 +107,16 @@ pub enum Command {
     Synth(SynthArgs),
     /// Choose triplets among stored embeddings
     Mine(MineArgs),
+    /// Look through a training folder for what would make training on it wrong
+    #[command(long_about = doctor::DOCTOR_EXAMPLE)]
+    Doctor(DoctorArgs),
     /// Time a part of the work on this machine
     Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
+    /// Write manual pages, one for each command
+    #[command(long_about = MAN_EXAMPLE)]
+    Man(ManArgs),
 }
 
 /// Flags of `train`. A flag not given has the reference's default with --data-dir, and the
@@ -515,6 +527,21 @@ pub struct CompletionsArgs {
     /// Shell to complete in
     #[arg(value_enum)]
     pub shell: clap_complete::Shell,
+}
+
+/// Where pages go: what `--help` begins with.
+const MAN_EXAMPLE: &str = "Write manual pages, one for each command
+
+Example: facenet man --output man/man1
+
+`man --manpath man facenet-train` then shows one.";
+
+/// Flags of `man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Folder to write into, made where it is missing
+    #[arg(long, short, value_name = "DIR", value_parser = path)]
+    pub output: PathBuf,
 }
 
 #[cfg(test)]

@@ -2,10 +2,12 @@
 
 pub(crate) mod bench;
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod embed;
 pub(crate) mod evaluate;
 pub(crate) mod export;
 pub(crate) mod import;
+pub(crate) mod man;
 pub(crate) mod mine;
 pub(crate) mod pairs;
 pub(crate) mod synth;

@@ -1,6 +1,5 @@
 //! Errors as people and programs see them.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 
 use facenet_train::{ExitClass, TrainError};
@@ -13,14 +12,30 @@ use crate::stream;
 pub(crate) struct Failure {
     class: ExitClass,
     message: String,
+    /// Whether the result, which stdout has already, says it too.
+    is_told: bool,
 }
 
 impl Failure {
+    /// Exit code of what [`Failure::told`] makes.
+    pub(crate) const DATA: u8 = ExitClass::Data.code();
+
+    /// Data that a command was asked to judge, and found wrong: its result has been printed, and
+    /// has an `error` and the `exit_code` itself.
+    pub(crate) fn told(message: impl Into<String>) -> Self {
+        Self {
+            class: ExitClass::Data,
+            message: message.into(),
+            is_told: true,
+        }
+    }
+
     /// A failure of the command line itself.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             class: ExitClass::Usage,
             message: message.into(),
+            is_told: false,
         }
     }
 
@@ -29,13 +44,14 @@ impl Failure {
         Self {
             class: ExitClass::Resources,
             message: message.into(),
+            is_told: false,
         }
     }
 
     /// Prints the failure on one line of stderr, with `json` also as an object on stdout.
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         stream::tell(&format!("error: {}", self.message));
-        if json {
+        if json && !self.is_told {
             put_object(&self.message, self.class);
         }
         ExitCode::from(self.class as u8)
@@ -47,6 +63,7 @@ impl From<TrainError> for Failure {
         Self {
             class: error.exit_class(),
             message: chain(&error),
+            is_told: false,
         }
     }
 }
@@ -66,15 +83,22 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Reports what clap found: help and version are no failures.
-pub(crate) fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+///
+/// - `origin`: where the flag in question was set, if not on the command line
+pub(crate) fn usage(error: &clap::Error, json: bool, origin: Option<String>) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if arguments.iter().any(|argument| argument == "--json") {
-        put_object(&one_line(&error.to_string()), ExitClass::Usage);
-    }
     let _ = error.print();
+    let mut message = one_line(&error.to_string());
+    if let Some(origin) = origin {
+        stream::tell(&origin);
+        message = format!("{message}; {origin}");
+    }
+    if json {
+        put_object(&message, ExitClass::Usage);
+    }
     ExitCode::from(ExitClass::Usage as u8)
 }
 

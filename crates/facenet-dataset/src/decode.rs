@@ -99,7 +99,8 @@ pub(crate) fn probe(path: &Path) -> Result<(), DatasetError> {
         .map_err(|found| unsupported(path, found))
 }
 
-fn read(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, DatasetError> {
+/// The bytes of a regular file that is no larger than the limits let it be.
+pub(crate) fn read(path: &Path, limits: &DecodeLimits) -> Result<Vec<u8>, DatasetError> {
     let file = open(path)?;
     let max_bytes = limits.max_file();
     let announced = file

@@ -165,6 +165,18 @@ pub enum DatasetError {
     },
 }
 
+/// An error with its sources, on one line.
+pub(crate) fn in_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The first few, each with its reason.
 fn named(bad: &[crate::Quarantined]) -> String {
     let mut text: Vec<String> = bad

@@ -119,6 +119,11 @@ impl Folder {
             .retain(|identity| !names.contains(&identity.name));
     }
 
+    /// Bounds on one image.
+    pub(crate) fn limits(&self) -> &DecodeLimits {
+        &self.limits
+    }
+
     /// Path of an image; `None` outside the set.
     pub fn path(&self, image: ImageId) -> Option<&Path> {
         let identity = self.identities.get(image.identity as usize)?;

@@ -1,5 +1,7 @@
 //! What a file is, by its first bytes.
 
+use std::fmt;
+
 /// How many bytes [`sniff`] looks at.
 pub(crate) const HEAD: usize = 16;
 
@@ -14,6 +16,17 @@ pub(crate) enum Format {
     Pnm,
     /// WebP.
     WebP,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jpeg => "JPEG",
+            Self::Png => "PNG",
+            Self::Pnm => "PBM, PGM or PPM",
+            Self::WebP => "WebP",
+        })
+    }
 }
 
 /// The format of a file that starts with `head`, or a name for what it is instead.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod checkup;
 mod decode;
 mod error;
 mod folder;
@@ -17,6 +18,7 @@ mod synth;
 mod transform;
 mod wide;
 
+pub use checkup::{CheckConfig, Checkup, Fault, Finding};
 pub use decode::{decode_bytes, decode_file, decode_file_part};
 pub use error::DatasetError;
 pub use folder::{Folder, Identity};
@@ -24,7 +26,7 @@ pub use limits::DecodeLimits;
 pub use loader::{Batch, Batches, DEFAULT_MAX_BAD_SHARE, Loader, LoaderConfig};
 pub use people::people_list;
 pub use picture::{Area, ImageId, Pictures, Portion, Rgb8};
-pub use png::write_png;
+pub use png::{encode_png, write_png};
 pub use prepare::{Augment, Preprocess, flip_horizontal, prepare};
 pub use quarantine::Quarantined;
 pub use recipe::{Recipe, Standardisation};

@@ -24,11 +24,30 @@ pub fn write_png(path: &Path, picture: &Rgb8) -> Result<(), DatasetError> {
         source,
     };
     let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-    let (width, height) = (picture.width as u32, picture.height as u32);
-    PngEncoder::new(&mut file)
-        .write_image(&picture.pixels, width, height, ExtendedColorType::Rgb8)
-        .map_err(|error| failed(std::io::Error::other(error)))?;
+    encode(picture, &mut file).map_err(failed)?;
     file.flush().map_err(failed)
+}
+
+/// The bytes that [`write_png`] writes.
+///
+/// # Errors
+/// [`DatasetError::Shape`] when `picture` is ill-formed.
+///
+/// # Panics
+/// Never: memory takes what is written to it.
+pub fn encode_png(picture: &Rgb8) -> Result<Vec<u8>, DatasetError> {
+    picture.check()?;
+    let mut bytes = Vec::new();
+    encode(picture, &mut bytes).expect("a vector takes all, and the sizes fit");
+    Ok(bytes)
+}
+
+/// - `picture`: well-formed
+fn encode(picture: &Rgb8, to: impl Write) -> std::io::Result<()> {
+    let (width, height) = (picture.width as u32, picture.height as u32);
+    PngEncoder::new(to)
+        .write_image(&picture.pixels, width, height, ExtendedColorType::Rgb8)
+        .map_err(std::io::Error::other)
 }
 
 #[cfg(test)]
@@ -50,6 +69,8 @@ mod tests {
             decode_file(&path, &DecodeLimits::default()).expect("as written"),
             picture
         );
+        let bytes = std::fs::read(&path).expect("as written");
+        assert_eq!(encode_png(&picture).expect("well-formed"), bytes);
     }
 
     #[test]

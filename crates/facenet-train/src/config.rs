@@ -234,13 +234,19 @@ impl TrainConfig {
     /// # Panics
     /// Never: a record of plain fields is JSON.
     pub fn arguments(&self) -> Vec<(String, String)> {
+        let fields = self.fields().into_iter();
+        fields.map(|(name, value)| (name, plain(&value))).collect()
+    }
+
+    /// Every value under its flag's name, by name.
+    pub(crate) fn fields(&self) -> Vec<(String, serde_json::Value)> {
         // By way of text: an f32 has its own digits there, and those of an f64 in a `Value`.
         let text = serde_json::to_string(self).expect("a record of plain fields is JSON");
         let value: serde_json::Value = serde_json::from_str(&text).expect("JSON, just written");
         let fields = value.as_object().expect("a struct is a JSON object");
+        let fields = fields.iter();
         fields
-            .iter()
-            .map(|(name, value)| (name.clone(), plain(value)))
+            .map(|(name, value)| (name.clone(), value.clone()))
             .collect()
     }
 

@@ -168,15 +168,38 @@ fn embed_files(
     images: &[PathBuf],
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
-    let (model, recipe) = open(source, observer)?;
     let (paths, mut skipped) = list(images)?;
-    let files = Files {
+    let (rows, unreadable) = embed_paths(source, paths.clone(), observer)?;
+    skipped.extend(unreadable);
+    if rows.ids.is_empty() {
+        return Err(TrainError::Data {
+            path: images.first().cloned().unwrap_or_default(),
+            what: none_readable(&skipped),
+            remedy: READABLE.to_owned(),
+        });
+    }
+    let path = |id: &facenet_dataset::ImageId| paths[id.image as usize].display().to_string();
+    let paths = rows.ids.iter().map(path).collect();
+    Ok(Embedded {
+        rows: rows.values,
+        dim: rows.dim,
         paths,
-        limits: source.limits,
-    };
+        skipped,
+    })
+}
+
+/// Embeds image files in order; the ids of the rows count the paths. Unreadable ones have no row
+/// and are listed.
+pub(crate) fn embed_paths(
+    source: &ModelSource,
+    paths: Vec<PathBuf>,
+    observer: &mut dyn Observer,
+) -> Result<(Rows, Skipped), TrainError> {
+    let (model, recipe) = open(source, observer)?;
+    let limits = source.limits;
+    let files = Files { paths, limits };
     let ids = files.ids();
-    let pictures = Arc::new(files);
-    let feed = source.feed(pictures.clone(), recipe, &model, 1.0)?;
+    let feed = source.feed(Arc::new(files), recipe, &model, 1.0)?;
     let pass = Pass {
         purpose: Purpose::Score,
         epoch: 0,
@@ -185,23 +208,7 @@ fn embed_files(
         batch: source.batch_size,
     };
     let rows = embed_pictures(&model, &feed, &pass, &Mode::Eval, Stage::Embed, observer)?;
-    skipped.extend(feed.quarantined());
-    if rows.ids.is_empty() {
-        return Err(TrainError::Data {
-            path: images.first().cloned().unwrap_or_default(),
-            what: none_readable(&skipped),
-            remedy: READABLE.to_owned(),
-        });
-    }
-    let path =
-        |id: &facenet_dataset::ImageId| pictures.paths[id.image as usize].display().to_string();
-    let paths = rows.ids.iter().map(path).collect();
-    Ok(Embedded {
-        rows: rows.values,
-        dim: rows.dim,
-        paths,
-        skipped,
-    })
+    Ok((rows, feed.quarantined()))
 }
 
 /// What is wrong where no image could be read, with the first one's reason.

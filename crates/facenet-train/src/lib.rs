@@ -9,8 +9,10 @@ mod classify;
 mod clip;
 mod compute;
 mod config;
+mod config_text;
 mod dense;
 mod device;
+mod doctor;
 mod dry_run;
 mod durable;
 mod ema;
@@ -69,6 +71,7 @@ pub use checkpoint::{
 pub use compute::{MAX_THREADS, fastest_precision, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
+pub use doctor::{Diagnosis, DoctorRequest, Separation, Suspect, SuspectKind, doctor};
 pub use dry_run::{DryRun, dry_run};
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};

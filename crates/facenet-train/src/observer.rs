@@ -11,7 +11,7 @@ use crate::watch::Health;
 /// Work whose progress is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Reading the list of files of a data set.
+    /// Looking at the files of a data set.
     Scan,
     /// Embedding a round's images for mining.
     Mine,

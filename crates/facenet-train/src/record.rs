@@ -84,6 +84,7 @@ impl Record {
         command_line: &[String],
     ) -> Result<Self, TrainError> {
         folder.write_arguments(&config.arguments())?;
+        folder.write_config(&config.to_toml())?;
         let git = GitRevision::of(Path::new(SOURCE_DIR));
         let version = env!("CARGO_PKG_VERSION");
         folder.write_revision(&command_line.join(" "), version, git.as_ref())?;

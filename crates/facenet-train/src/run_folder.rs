@@ -117,6 +117,14 @@ impl RunFolder {
         durable::replace(&self.log_dir.join("arguments.txt"), text.as_bytes())
     }
 
+    /// Writes `config.toml`, which `--config` takes back.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] when the file cannot be written; it is then as it was.
+    pub fn write_config(&self, toml: &str) -> Result<(), TrainError> {
+        durable::replace(&self.log_dir.join("config.toml"), toml.as_bytes())
+    }
+
     /// Writes `revision_info.txt`: command line, version, git hash, dirty flag and the work tree
     /// that they are of; "unknown" without `git`.
     ///

@@ -70,7 +70,8 @@ pub(crate) fn model_source(model: PathBuf, args: &ModelArgs) -> Result<ModelSour
     })
 }
 
-fn limits(args: LimitArgs) -> DecodeLimits {
+/// The bounds that the flags ask for.
+pub(crate) fn limits(args: LimitArgs) -> DecodeLimits {
     DecodeLimits {
         max_side: args.max_image_side,
         max_bytes: args.max_image_mib << 20,

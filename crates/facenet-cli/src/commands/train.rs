@@ -142,6 +142,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
         "json",
         "quiet",
         "log-level",
+        "config",
         "max-nrof-epochs",
         "learning-rate",
         "device",
@@ -157,7 +158,7 @@ fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides
     if let Some(flag) = refused.first() {
         return Err(Failure::usage(format!(
             "--{flag}: a resumed run keeps its configuration; only --{} may change",
-            allowed[4..].join(", --")
+            allowed[5..].join(", --")
         )));
     }
     Ok(ResumeOverrides {

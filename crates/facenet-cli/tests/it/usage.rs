@@ -2,7 +2,7 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 10] = [
+const COMMANDS: [&str; 12] = [
     "train",
     "evaluate",
     "embed",
@@ -11,8 +11,10 @@ const COMMANDS: [&str; 10] = [
     "pairs",
     "synth",
     "mine",
+    "doctor",
     "bench",
     "completions",
+    "man",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use super::queue::Queue;
-use crate::error::DatasetError;
+use crate::error::{DatasetError, in_line};
 use crate::picture::{ImageId, Pictures};
 use crate::prepare::{Plan, Preprocess};
 use crate::quarantine::Quarantined;
@@ -89,18 +89,6 @@ fn keyed(words: [u64; 4], stream: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::from_seed(key);
     rng.set_stream(stream);
     rng
-}
-
-/// An error with its sources, on one line.
-fn in_line(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The crate's integration tests, in one binary.
 
+mod checkup;
 mod golden;
 mod hostile;
 mod loader;
