@@ -67,7 +67,7 @@ mod tests {
         assert_eq!(table["lfw_folds"].as_array().map(Vec::len), Some(2));
         assert_eq!(table["logs_base_dir"].as_str(), Some("a \"b\"\\\u{7f}"));
         assert_eq!(table["seed"].as_str(), Some("18446744073709551615"));
-        assert!(!table.contains_key("data_dir") && !table.contains_key("chunk_size"));
+        assert!(!table.contains_key("data_dir") && !table.contains_key("batch_size"));
         assert!(table.contains_key("synthetic_images"));
         let text = TrainConfig::reference("faces".into()).to_toml();
         let table: toml::Table = toml::from_str(&text).expect("TOML");

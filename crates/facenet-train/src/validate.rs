@@ -434,7 +434,10 @@ mod tests {
     #[test]
     fn combinations_without_sense_are_refused() {
         check_refused(
-            |c| c.loss = crate::loss::Loss::Softmax,
+            |c| {
+                c.loss = crate::loss::Loss::Softmax;
+                c.strategy = Strategy::Reference;
+            },
             "--strategy: found reference beside --loss softmax",
         );
         check_refused(

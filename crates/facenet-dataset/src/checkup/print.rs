@@ -14,7 +14,7 @@ const SIDE: usize = 16;
 /// Mean distance of two pictures' cells, in levels of 255 and with each picture's mean taken off,
 /// up to which one is the other re-encoded, resized, or made a little brighter. Other pictures of
 /// the same face, as LFW has them, are at 10 and more.
-const NEAR_LEVELS: u32 = 5;
+const NEAR_LEVELS: u32 = 3;
 /// A picture whose cells span no more levels than this is nearly one colour.
 const BLANK_LEVELS: u8 = 7;
 /// Rec. 601's weights of red, green and blue, in thousandths.

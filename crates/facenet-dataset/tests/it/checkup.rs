@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use facenet_dataset::{
-    CheckConfig, Checkup, DecodeLimits, Folder, ImageId, Pictures, Rgb8, Synthetic, resize,
+    CheckConfig, Checkup, DecodeLimits, Fault, Folder, ImageId, Pictures, Rgb8, Synthetic, resize,
     write_png,
 };
 
@@ -250,5 +250,11 @@ fn photographs_of_the_same_people_are_no_copies() {
     };
     let folder = Folder::scan(&root, &DecodeLimits::default()).expect("identities");
     let checkup = Checkup::of(folder, CheckConfig::default(), &mut |_, _| ()).expect("threads");
-    assert_eq!(checkup.findings(), []);
+    // What lies beside the identities' folders is told, and is no photograph.
+    let findings = checkup.findings();
+    let of_photographs: Vec<_> = findings
+        .iter()
+        .filter(|f| f.fault != Fault::PassedOver)
+        .collect();
+    assert!(of_photographs.is_empty(), "{of_photographs:?}");
 }

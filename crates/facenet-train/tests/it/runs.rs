@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use facenet_train::dataset::Synthetic;
 use facenet_train::lfw::{PairsConfig, Report};
 use facenet_train::{
-    Event, ExitClass, Leftover, Outcome, ResumeOverrides, ResumeRequest, Silent, TrainConfig,
-    TrainError, TrainRequest, checkpoint_path, resume, train, write_synthetic,
+    Event, ExitClass, Leftover, Outcome, ResumeOverrides, ResumeRequest, Silent, Strategy,
+    TrainConfig, TrainError, TrainRequest, checkpoint_path, resume, train, write_synthetic,
 };
 use tempfile::TempDir;
 
@@ -92,6 +92,7 @@ impl Scratch {
             people_per_batch: 4,
             images_per_person: 3,
             max_triplets: 1000,
+            strategy: Strategy::Reference,
             // Rounds of some dozens of triplets and steps of 21: rounds end within epochs.
             margin: 0.1,
             batch_size: 63,
