@@ -1,12 +1,15 @@
 //! Every flag of every command.
 
 mod bench;
+mod cluster;
 mod compute;
 mod course;
 mod doctor;
 mod foreign;
+mod identification;
 mod loss;
 mod mine;
+mod people;
 mod preset;
 mod run;
 mod sampler;
@@ -22,12 +25,15 @@ use facenet_train::optimizer::OptimizerKind;
 use facenet_train::{Leftover, MiningMode, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
+pub use cluster::ClusterArgs;
 pub use compute::ComputeArgs;
 pub use course::CourseArgs;
 pub use doctor::DoctorArgs;
 pub use foreign::{ExportArgs, ImportArgs};
+pub use identification::IdentificationArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use people::{CalibrateArgs, EnrollArgs, ForgetArgs, IdentifyArgs, ThresholdArgs, VerifyArgs};
 pub use preset::Preset;
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
@@ -95,6 +101,24 @@ pub enum Command {
     Evaluate(EvaluateArgs),
     /// Write the embeddings of images
     Embed(EmbedArgs),
+    /// Find the threshold of a wanted false accept rate and store it with the model
+    #[command(long_about = people::CALIBRATE_EXAMPLE)]
+    Calibrate(CalibrateArgs),
+    /// Tell how far apart two images are, and what that says
+    #[command(long_about = people::VERIFY_EXAMPLE)]
+    Verify(VerifyArgs),
+    /// Add people to a gallery
+    #[command(long_about = people::ENROLL_EXAMPLE)]
+    Enroll(EnrollArgs),
+    /// Look for the people on images in a gallery
+    #[command(long_about = people::IDENTIFY_EXAMPLE)]
+    Identify(IdentifyArgs),
+    /// Remove a person from a gallery and prove it
+    #[command(long_about = people::FORGET_EXAMPLE)]
+    Forget(ForgetArgs),
+    /// Put images into clusters by who seems to be on them
+    #[command(long_about = cluster::CLUSTER_EXAMPLE)]
+    Cluster(ClusterArgs),
     /// Read a published model of another framework and write it as a model folder
     #[command(long_about = foreign::IMPORT_EXAMPLE)]
     Import(ImportArgs),
@@ -422,6 +446,9 @@ pub struct EvaluateArgs {
     /// False accept rate at which the validation rate is read
     #[arg(long, allow_negative_numbers = true, default_value_t = 1e-3)]
     pub far_target: f64,
+    /// Identification in place of pairs
+    #[command(flatten)]
+    pub identification: IdentificationArgs,
     /// The model in use
     #[command(flatten)]
     pub source: ModelArgs,

@@ -109,6 +109,22 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
     number.ok_or_else(|| format!("found {text:?}, expected a whole number of 1 or more"))
 }
 
+/// A rate: above 0, at most 1.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|&number| number > 0.0 && number <= 1.0)
+        .ok_or_else(|| format!("found {text:?}, expected a number above 0 and at most 1"))
+}
+
+/// A squared L2 of unit embeddings.
+pub(crate) fn sq_l2(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (0.0..=4.0).contains(number))
+        .ok_or_else(|| format!("found {text:?}, expected a number from 0 to 4"))
+}
+
 /// The reference's numbers of distance metrics, or their names.
 pub(crate) fn metric(text: &str) -> Result<Metric, String> {
     match text {
@@ -189,6 +205,22 @@ mod tests {
         }
         assert_eq!((seconds("0"), seconds("2.5")), (Ok(0.0), Ok(2.5)));
         assert!(seconds("-1").is_err() && seconds("NaN").is_err());
+    }
+
+    #[test]
+    fn rates_and_distances_have_bounds() {
+        assert_eq!((rate("1e-3"), rate("1")), (Ok(0.001), Ok(1.0)));
+        assert_eq!((sq_l2("0"), sq_l2("4")), (Ok(0.0), Ok(4.0)));
+        assert!(
+            ["0", "-1", "1.1", "NaN", "x"]
+                .iter()
+                .all(|text| rate(text).is_err())
+        );
+        assert!(
+            ["-1", "4.1", "NaN", "inf"]
+                .iter()
+                .all(|text| sq_l2(text).is_err())
+        );
     }
 
     #[test]

@@ -146,7 +146,8 @@ fn first_fault(rows: &[f32], dim: usize, mean: &[f64]) -> LfwError {
     }
 }
 
-fn sq_l2(a: &[f32], b: &[f32]) -> f64 {
+/// Squared L2 in f64, always added in the same order.
+pub(crate) fn sq_l2(a: &[f32], b: &[f32]) -> f64 {
     summed(a, b, |x, y| (f64::from(x) - f64::from(y)).powi(2))
 }
 

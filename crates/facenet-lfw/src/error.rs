@@ -271,6 +271,77 @@ pub enum LfwError {
         /// Different pairs of the fold with the fewest.
         poorest: u64,
     },
+    /// An embedding of a set of people holds NaN or infinity.
+    #[error(
+        "embedding row {row} is not finite at element {element}; the model has diverged or the file \
+             is damaged"
+    )]
+    NotANumber {
+        /// Row, from 0.
+        row: usize,
+        /// Element of the row, from 0.
+        element: usize,
+    },
+    /// No threshold is sought for such a FAR.
+    #[error("far {found}, expected more than 0 and at most 0.1")]
+    CalibrationFar {
+        /// The value given.
+        found: f64,
+    },
+    /// Too few people for so rare an error.
+    #[error(
+        "a FAR of {far} cannot be calibrated on {people_pairs} pairs of different people, expected {needed} \
+             (10 / FAR) or more: the rate would rest on fewer than ten errors; give images of more \
+             people, or a FAR of {} or more", lowest(*.people_pairs)
+    )]
+    Unsupported {
+        /// The FAR asked for.
+        far: f64,
+        /// Pairs of different people there are.
+        people_pairs: u64,
+        /// Pairs that would do.
+        needed: u64,
+    },
+    /// No threshold is sought for such a share of false alarms.
+    #[error("false alarm rate {found}, expected more than 0 and at most 1")]
+    FalseAlarms {
+        /// The value given.
+        found: f64,
+    },
+    /// Nobody can be enrolled and looked for.
+    #[error(
+        "none of the people of {images} images has two, expected some who have: one to enrol, the others to \
+             look for"
+    )]
+    NobodyTwice {
+        /// Images given.
+        images: usize,
+    },
+    /// The distances leave no room for a threshold.
+    #[error(
+        "of {may} different pairs that may be accepted only {accepted} are nearer than {threshold}, where \
+             the others are tied: the model does not tell these images apart; use another model, or \
+             remove copies of one image"
+    )]
+    Tied {
+        /// Where the others are, in squared L2.
+        threshold: f64,
+        /// Pairs below it.
+        accepted: u64,
+        /// Pairs that the FAR would let through.
+        may: u64,
+    },
+}
+
+/// The lowest FAR that so many pairs of people show, to two figures, rounded up.
+fn lowest(people_pairs: u64) -> String {
+    let lowest = crate::calibration::ERRORS_WANTED / people_pairs as f64;
+    if lowest > crate::calibration::MAX_FAR {
+        return "0.1 with 100 of them".to_owned();
+    }
+    let digits = (1.0 - lowest.log10().floor()) as i32;
+    let unit = 10f64.powi(digits);
+    format!("{}", (lowest * unit).ceil() / unit)
 }
 
 /// A field for a message: quoted, escaped, and no longer than a line can bear.
@@ -304,6 +375,14 @@ mod tests {
         let images: Vec<_> = (0..25).map(|i| format!("p/{i}")).collect();
         assert!(first(&images).ends_with("p/19 and 5 more"));
         assert_eq!(first(&images[..2]), "p/0, p/1");
+    }
+
+    #[test]
+    fn the_lowest_rate_is_rounded_so_that_it_is_one() {
+        assert_eq!(lowest(3000), "0.0034");
+        assert_eq!(lowest(10_000), "0.001");
+        assert_eq!(lowest(99), "0.1 with 100 of them");
+        assert_eq!(lowest(0), "0.1 with 100 of them");
     }
 
     #[test]

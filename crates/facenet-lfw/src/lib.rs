@@ -1,12 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod beta;
+mod calibration;
+mod clusters;
 mod deck;
 mod distance;
 mod draw;
 mod error;
 mod exact;
+mod faces;
 mod flip;
 mod folds;
+mod identification;
+mod impostors;
 mod interval;
 mod make;
 mod name;
@@ -19,11 +25,15 @@ mod roc;
 mod share;
 mod val;
 
+pub use calibration::{ERRORS_WANTED, MAX_FAR, OperatingPoint, REPLICATES, calibrate};
+pub use clusters::PairwiseScore;
 pub use distance::{Metric, distances};
 pub use error::LfwError;
 pub use exact::Exact;
+pub use faces::Faces;
 pub use flip::{Flip, combine_flipped};
 pub use folds::Folds;
+pub use identification::{DEFAULT_FALSE_ALARMS, Identification, OpenSet, identification};
 pub use make::{PairsConfig, Person, make_pairs};
 pub use name::{ImageKey, ImageName};
 pub use pairs::{Pair, Pairs};

@@ -29,8 +29,8 @@ pub use onnx::{ONNX_INPUT, ONNX_OUTPUT};
 pub use operations::Operations;
 pub use pass::{DropoutKey, Mode, TrainPass};
 pub use saved::{
-    CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config, load_model,
-    model_files, save_model,
+    CALIBRATION_FILE, CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config,
+    load_model, model_files, save_model,
 };
 pub use state::Parameter;
 pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};

@@ -20,6 +20,8 @@ pub const TENSORS_FILE: &str = "model.safetensors";
 pub const CONFIG_FILE: &str = "config.json";
 /// File of the model card.
 pub const CARD_FILE: &str = "README.md";
+/// File that calibrating leaves beside them; it goes with the weights that it was measured on.
+pub const CALIBRATION_FILE: &str = "calibration.json";
 /// Version of the folder's layout that this code writes and reads.
 pub const FORMAT: u32 = 1;
 /// Largest configuration that is read, in bytes.
@@ -120,7 +122,7 @@ fn check_replaceable(dir: &Path) -> Result<(), ModelError> {
         let name = entry
             .map_err(|e| ModelError::io(dir, "list the folder", e))?
             .file_name();
-        if ![TENSORS_FILE, CONFIG_FILE, CARD_FILE]
+        if ![TENSORS_FILE, CONFIG_FILE, CARD_FILE, CALIBRATION_FILE]
             .map(OsStr::new)
             .contains(&name.as_os_str())
         {

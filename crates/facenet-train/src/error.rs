@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facenet_dataset::DatasetError;
+use facenet_gallery::GalleryError;
 use facenet_lfw::LfwError;
 use facenet_miner::MineError;
 use facenet_model::ModelError;
@@ -137,6 +138,9 @@ pub enum TrainError {
     /// A model is missing, broken or of another kind.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// A gallery cannot be read, written, or asked so.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
     /// A tensor operation failed.
     #[error("tensor operation failed; check the device's memory and --device")]
     Candle(#[from] candle_core::Error),
@@ -252,9 +256,13 @@ impl TrainError {
             | Self::Mine(_)
             | Self::Model(ModelError::Config { .. })
             | Self::Dataset(DatasetError::Recipe { .. } | DatasetError::Config { .. })
-            | Self::Lfw(LfwError::FarTarget { .. } | LfwError::NothingAsked { .. }) => {
-                ExitClass::Usage
-            }
+            | Self::Lfw(
+                LfwError::FarTarget { .. }
+                | LfwError::NothingAsked { .. }
+                | LfwError::CalibrationFar { .. }
+                | LfwError::FalseAlarms { .. },
+            ) => ExitClass::Usage,
+            Self::Gallery(error) => of_gallery(error),
             Self::Data { .. } | Self::Dataset(_) | Self::Sampler(_) | Self::Lfw(_) => {
                 ExitClass::Data
             }
@@ -263,6 +271,23 @@ impl TrainError {
             }
             Self::Checkpoint { .. } | Self::Model(_) => ExitClass::Model,
         }
+    }
+}
+
+/// A gallery is data, but for what belongs to the model, the command line or the disk.
+fn of_gallery(error: &GalleryError) -> ExitClass {
+    match error {
+        GalleryError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => {
+            ExitClass::Resources
+        }
+        GalleryError::StillThere { .. } => ExitClass::Resources,
+        GalleryError::Model { .. }
+        | GalleryError::Recipe { .. }
+        | GalleryError::Dim { .. }
+        | GalleryError::Ragged { .. }
+        | GalleryError::NotUnit { .. } => ExitClass::Model,
+        GalleryError::Name { .. } => ExitClass::Usage,
+        _ => ExitClass::Data,
     }
 }
 
@@ -362,6 +387,36 @@ mod tests {
                 .code(),
             5
         );
+    }
+
+    #[test]
+    fn a_gallery_is_data_unless_the_model_the_disk_or_a_flag_is_to_blame() {
+        let io = |kind: io::ErrorKind| GalleryError::Io {
+            path: "g".into(),
+            what: "read this gallery",
+            source: kind.into(),
+        };
+        let unknown = GalleryError::Unknown {
+            name: "Ann".to_owned(),
+            n_identities: 0,
+        };
+        let other = GalleryError::Model {
+            found: String::new(),
+            expected: String::new(),
+        };
+        let name = GalleryError::Name {
+            found: String::new(),
+            why: "it is empty",
+        };
+        for (error, class) in [
+            (io(io::ErrorKind::NotFound), ExitClass::Data),
+            (io(io::ErrorKind::PermissionDenied), ExitClass::Resources),
+            (unknown, ExitClass::Data),
+            (other, ExitClass::Model),
+            (name, ExitClass::Usage),
+        ] {
+            assert_eq!(TrainError::from(error).exit_class(), class);
+        }
     }
 
     #[test]

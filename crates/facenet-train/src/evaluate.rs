@@ -44,7 +44,7 @@ pub struct ModelSource {
 
 impl ModelSource {
     /// Pictures as the model takes them; more than `max_bad_share` unreadable ones are refused.
-    fn feed(
+    pub(crate) fn feed(
         &self,
         pictures: Arc<dyn Pictures>,
         recipe: Recipe,
@@ -220,7 +220,10 @@ fn none_readable(skipped: &Skipped) -> String {
 }
 
 /// Opens the model and settles its recipe.
-fn open(source: &ModelSource, observer: &mut dyn Observer) -> Result<(Model, Recipe), TrainError> {
+pub(crate) fn open(
+    source: &ModelSource,
+    observer: &mut dyn Observer,
+) -> Result<(Model, Recipe), TrainError> {
     check_arithmetic(source.arithmetic, &source.device)?;
     let device = open_device(&source.device)?;
     let SavedModel { recipe: own, .. } = saved_model(&source.model)?;

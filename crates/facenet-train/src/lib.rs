@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod agreement;
+pub mod apply;
 pub mod bench;
 mod card;
 mod checkpoint;
@@ -59,6 +60,7 @@ mod validate;
 mod watch;
 
 pub use facenet_dataset as dataset;
+pub use facenet_gallery as gallery;
 pub use facenet_lfw as lfw;
 pub use facenet_miner as miner;
 pub use facenet_model as model;

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "facenet-sampler",
             "facenet-miner",
             "facenet-lfw",
+            "facenet-gallery",
             "facenet-model",
         ],
     ),

@@ -30,14 +30,7 @@ pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
     let embedded = embed(&source, &args.images, &mut console)?;
     drop(console);
     write(&args.output, format, &embedded)?;
-    for (path, reason) in &embedded.skipped {
-        let path = path.display().to_string();
-        // A reason that a decoder gave begins with the path already.
-        let reason = reason
-            .strip_prefix(&format!("{path}: "))
-            .unwrap_or(reason.as_str());
-        output.remark(&format!("skipped {path}: {reason}"));
-    }
+    tell_skipped(&embedded.skipped, output);
     let written = Written {
         output: &args.output,
         embeddings: embedded.paths.len(),
@@ -52,6 +45,18 @@ pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
         written.skipped.len()
     );
     output.result(&text, &written)
+}
+
+/// Names each image that was passed over, and why.
+pub(crate) fn tell_skipped(skipped: &[(PathBuf, String)], output: Output) {
+    for (path, reason) in skipped {
+        let path = path.display().to_string();
+        // A reason that a decoder gave begins with the path already.
+        let reason = reason
+            .strip_prefix(&format!("{path}: "))
+            .unwrap_or(reason.as_str());
+        output.remark(&format!("skipped {path}: {reason}"));
+    }
 }
 
 /// The model that a command uses; an explicit recipe part stands on the model's own recipe.

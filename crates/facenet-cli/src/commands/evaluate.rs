@@ -1,5 +1,7 @@
 //! `facenet evaluate`.
 
+mod identification;
+
 use std::path::PathBuf;
 
 use facenet_train::lfw::Flip;
@@ -13,6 +15,9 @@ use crate::progress::Console;
 use crate::report::Output;
 
 pub(crate) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
+    if args.identification.identification {
+        return identification::run(args, output);
+    }
     let protocol = protocol(args);
     let mut console = Console::new(output);
     let evaluation = match (&args.embeddings, &args.model) {

@@ -2,19 +2,7 @@
 
 use std::fs;
 
-use crate::support::{MODEL, Scratch, USAGE};
-
-/// The command line of the example that `--help` begins with, without the program's name.
-#[track_caller]
-fn example(scratch: &Scratch, command: &str) -> String {
-    let help = scratch.run(&format!("{command} --help")).done().stdout;
-    let line = help
-        .lines()
-        .nth(2)
-        .and_then(|line| line.strip_prefix("Example: facenet "));
-    line.unwrap_or_else(|| panic!("no example at the beginning of {help}"))
-        .to_owned()
-}
+use crate::support::{MODEL, Scratch, USAGE, example};
 
 #[test]
 fn the_examples_run_and_a_model_comes_back_as_it_was() {

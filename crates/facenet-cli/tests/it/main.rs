@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_model;
 mod bench;
+mod clusters;
 mod computing;
 mod config_file;
 mod data_sets;
@@ -15,7 +16,9 @@ mod foreign;
 mod going_on;
 mod golden;
 mod hostile;
+mod lfw_people;
 mod mine;
+mod recognition;
 mod streams;
 mod support;
 mod train;

@@ -208,6 +208,16 @@ pub(crate) fn tiny(changes: &str) -> String {
     kept.join(" ")
 }
 
+/// The command line of the example that `--help` begins with, without the program's name.
+#[track_caller]
+pub(crate) fn example(scratch: &Scratch, command: &str) -> String {
+    let help = scratch.run(&format!("{command} --help")).done().stdout;
+    let line = help.lines().nth(2);
+    let line = line.and_then(|line| line.strip_prefix("Example: facenet "));
+    line.unwrap_or_else(|| panic!("no example at the beginning of {help}"))
+        .to_owned()
+}
+
 /// Contents of files by their names below a folder.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 

@@ -2,10 +2,16 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 18] = [
     "train",
     "evaluate",
     "embed",
+    "calibrate",
+    "cluster",
+    "verify",
+    "enroll",
+    "identify",
+    "forget",
     "import",
     "export",
     "pairs",

@@ -1,0 +1,102 @@
+//! Real people and a published model: some people of LFW, linked to from a scratch folder, so that no
+//! photograph is copied. BENCHMARKS.md has the figures of all of them, with the commands.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::Scratch;
+
+/// `FACENET_TEST_DATA/lfw`, and the graph that `cargo xtask fixtures --pretrained` fetches
+/// (`FACENET_PRETRAINED` names its file where it lies elsewhere); without both a message, and `None`.
+fn sources() -> Option<[PathBuf; 2]> {
+    let Some(root) = std::env::var_os("FACENET_TEST_DATA") else {
+        eprintln!("SKIPPED: FACENET_TEST_DATA is not set, so LFW's people are not tested");
+        return None;
+    };
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/graph_final.pb");
+    let graph = std::env::var_os("FACENET_PRETRAINED").map_or(beside, PathBuf::from);
+    if !graph.is_file() {
+        eprintln!(
+            "SKIPPED: no {}, so LFW's people are not tested; run `cargo xtask fixtures --pretrained`",
+            graph.display()
+        );
+        return None;
+    }
+    let graph = graph.canonicalize().expect("a file");
+    Some([Path::new(&root).join("lfw"), graph])
+}
+
+/// Links in `people` to the first 30 people with 4 to 6 images, and to the first 120 with one.
+#[cfg(unix)]
+fn link_people(scratch: &Scratch, lfw: &Path) {
+    fs::create_dir(scratch.path("people")).expect("writable");
+    let mut folders: Vec<_> = fs::read_dir(lfw)
+        .expect("LFW's folder")
+        .map(|entry| entry.expect("listable").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    let images = |folder: &Path| fs::read_dir(folder).expect("a person's folder").count();
+    let several = folders
+        .iter()
+        .filter(|folder| (4..=6).contains(&images(folder)))
+        .take(30);
+    let single = folders
+        .iter()
+        .filter(|folder| images(folder) == 1)
+        .take(120);
+    for folder in several.chain(single) {
+        let name = folder.file_name().expect("a person's name");
+        std::os::unix::fs::symlink(folder, scratch.path("people").join(name)).expect("writable");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn people_of_lfw_are_told_apart_found_again_and_grouped() {
+    let Some([lfw, graph]) = sources() else {
+        return;
+    };
+    let scratch = Scratch::new();
+    link_people(&scratch, &lfw);
+    let graph = graph.to_str().expect("UTF-8");
+    scratch
+        .run_words(["import", graph, "--output", "model"])
+        .done();
+    let calibrated = scratch
+        .run("calibrate --model model --data-dir people --far 0.001 --json")
+        .done()
+        .json();
+    let point = &calibrated["points"][0];
+    // LFW's whole view 2 gives 0.873 at this FAR.
+    assert!(point["val"].as_f64().expect("same pairs") > 0.75, "{point}");
+    scratch
+        .run("embed people --model model --output e.safetensors")
+        .done();
+    let found = scratch
+        .run("evaluate --identification --embeddings e.safetensors --false-alarm-rate 0.1 --json")
+        .done()
+        .json();
+    assert_eq!(
+        (&found["gallery"], &found["unknown_probes"]),
+        (&30.into(), &120.into())
+    );
+    assert!(found["rank_1"].as_f64().expect("a rate") > 0.9, "{found}");
+    let detected = found["open_set"]["detected"].as_f64();
+    assert!(
+        detected.expect("120 strangers are enough for 0.1") > 0.8,
+        "{found}"
+    );
+    // Far below the threshold of one comparison in a thousand (about 0.85 here): among 259 images are
+    // 33,411, and one that is wrong joins two people. F1 is 0.84 at 0.7, 0.75 at 0.85.
+    let grouped = scratch
+        .run("cluster e.safetensors --threshold 0.7 --score --json")
+        .done()
+        .json();
+    let f1 = grouped["score"]["f1"].as_f64();
+    assert!(
+        f1.expect("both kinds are there") > 0.78,
+        "{}",
+        grouped["score"]
+    );
+}

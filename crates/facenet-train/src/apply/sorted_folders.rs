@@ -1,0 +1,165 @@
+//! Clusters as folders and as a table.
+
+use std::fs;
+use std::path::Path;
+
+use crate::apply::cluster::Clustered;
+use crate::durable::{self, SCRATCH_PREFIX};
+use crate::error::TrainError;
+
+/// How an image comes into its cluster's folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placing {
+    /// As a second name of the same file; a copy where the file system cannot.
+    Link,
+    /// As a file of its own.
+    Copy,
+}
+
+impl Clustered {
+    /// Puts every image into `folder/cluster_<number, 4 digits>` or `folder/unclustered`, under
+    /// its number among the cluster's and its own name. The folder appears whole, or not at all.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] where the folder exists; [`TrainError::Io`] where an image cannot be read or
+    /// the disk refuses.
+    pub fn sort_into(&self, folder: &Path, placing: Placing) -> Result<(), TrainError> {
+        if folder.exists() {
+            let problem = format!("{} exists; give a folder that does not", folder.display());
+            return Err(TrainError::config("--output", problem));
+        }
+        let parent = folder
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        fs::create_dir_all(parent)
+            .map_err(|source| TrainError::io(parent, "make this folder", source))?;
+        let scratch = tempfile::Builder::new()
+            .prefix(SCRATCH_PREFIX)
+            .tempdir_in(parent)
+            .map_err(|source| TrainError::io(parent, "make a scratch folder in it", source))?;
+        for (number, images) in self.clusters.iter().enumerate() {
+            let name = format!("cluster_{:04}", number + 1);
+            place(images, &scratch.path().join(name), placing)?;
+        }
+        if !self.unclustered.is_empty() {
+            place(
+                &self.unclustered,
+                &scratch.path().join("unclustered"),
+                placing,
+            )?;
+        }
+        let scratch = scratch.keep();
+        fs::rename(&scratch, folder)
+            .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
+        durable::sync_folder(parent)
+    }
+
+    /// Writes a table `cluster,path`, clusters from 1 and nothing for an image in none.
+    ///
+    /// # Errors
+    /// [`TrainError::Io`] where the file cannot be written.
+    pub fn write_csv(&self, file: &Path) -> Result<(), TrainError> {
+        let failed = |error: csv::Error| TrainError::Data {
+            path: file.to_owned(),
+            what: format!("a row cannot be written ({error})"),
+            remedy: "give another place".to_owned(),
+        };
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(["cluster", "path"]).map_err(failed)?;
+        let numbered = (1..)
+            .map(|number: u32| number.to_string())
+            .zip(&self.clusters);
+        let rest = [(String::new(), &self.unclustered)];
+        for (number, images) in numbered.chain(rest) {
+            for image in images {
+                writer.write_record([&number, image]).map_err(failed)?;
+            }
+        }
+        let bytes = writer.into_inner();
+        let bytes = bytes.map_err(|error| failed(error.into_error().into()))?;
+        durable::replace(file, &bytes)
+    }
+}
+
+fn place(images: &[String], folder: &Path, placing: Placing) -> Result<(), TrainError> {
+    fs::create_dir(folder).map_err(|source| TrainError::io(folder, "make this folder", source))?;
+    for (number, image) in images.iter().enumerate() {
+        let image = Path::new(image);
+        let name = image.file_name().unwrap_or_default().to_string_lossy();
+        // Images of several folders may have one name.
+        let to = folder.join(format!("{:05}_{name}", number + 1));
+        // The file itself: a second name of a link would lead nowhere from there.
+        let link = || fs::hard_link(image.canonicalize()?, &to);
+        let is_linked = placing == Placing::Link && link().is_ok();
+        if !is_linked {
+            fs::copy(image, &to)
+                .map_err(|source| TrainError::io(image, "copy this image", source))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use facenet_lfw::PairwiseScore;
+
+    fn clustered(root: &Path) -> Clustered {
+        let image = |name: &str| root.join(name).display().to_string();
+        for name in ["a/1.png", "b/1.png", "b/2, \"x\".png"] {
+            let path = root.join(name);
+            fs::create_dir_all(path.parent().expect("below")).expect("writable");
+            fs::write(path, name).expect("writable");
+        }
+        Clustered {
+            clusters: vec![vec![image("a/1.png"), image("b/1.png")]],
+            unclustered: vec![image("b/2, \"x\".png")],
+            score: PairwiseScore::of(&[], &[]),
+            skipped: vec![],
+        }
+    }
+
+    #[test]
+    fn images_of_one_name_do_not_meet() {
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let found = clustered(root.path());
+        for (name, placing) in [("linked", Placing::Link), ("copied", Placing::Copy)] {
+            let out = root.path().join(name);
+            found.sort_into(&out, placing).expect("writable");
+            let read = |name: &str| fs::read_to_string(out.join(name)).expect(name);
+            assert_eq!(read("cluster_0001/00001_1.png"), "a/1.png");
+            assert_eq!(read("cluster_0001/00002_1.png"), "b/1.png");
+            assert_eq!(read("unclustered/00001_2, \"x\".png"), "b/2, \"x\".png");
+            let again = found.sort_into(&out, placing).expect_err("it is there");
+            assert_eq!(again.exit_class().code(), 2);
+        }
+        assert!(root.path().join("a/1.png").exists(), "nothing is moved");
+    }
+
+    #[test]
+    fn an_image_that_is_gone_leaves_no_folder() {
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let mut found = clustered(root.path());
+        found.clusters[0].push("gone.png".to_owned());
+        let out = root.path().join("out");
+        assert!(found.sort_into(&out, Placing::Link).is_err());
+        let left = fs::read_dir(root.path()).expect("a folder").count();
+        assert_eq!((left, out.exists()), (2, false), "a and b only");
+    }
+
+    #[test]
+    fn a_table_quotes_what_needs_it() {
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let file = root.path().join("x.csv");
+        let found = Clustered {
+            clusters: vec![vec!["a/1.png".to_owned()], vec!["b, c".to_owned()]],
+            unclustered: vec!["d".to_owned()],
+            score: PairwiseScore::of(&[], &[]),
+            skipped: vec![],
+        };
+        found.write_csv(&file).expect("writable");
+        let text = fs::read_to_string(&file).expect("written");
+        assert_eq!(text, "cluster,path\n1,a/1.png\n2,\"b, c\"\n,d\n");
+    }
+}
