@@ -7,6 +7,7 @@ mod doctor;
 mod foreign;
 mod loss;
 mod mine;
+mod norms;
 mod preset;
 mod run;
 mod sampler;
@@ -19,7 +20,7 @@ use facenet_train::lfw::Metric;
 use facenet_train::miner::{NegativeChoice, Rule};
 use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
-use facenet_train::{Leftover, MiningMode, Strategy};
+use facenet_train::{Leftover, MiningMode, Storage, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use compute::ComputeArgs;
@@ -28,6 +29,7 @@ pub use doctor::DoctorArgs;
 pub use foreign::{ExportArgs, ImportArgs};
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use norms::NormArgs;
 pub use preset::Preset;
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
@@ -192,6 +194,9 @@ pub struct TrainArgs {
     /// Start from this model folder's weights
     #[arg(long, value_parser = path, help_heading = "Model")]
     pub pretrained_model: Option<PathBuf>,
+    /// What its batch norms go by
+    #[command(flatten)]
+    pub norms: NormArgs,
 
     /// Identities sampled a round
     #[arg(long, help_heading = "Mining")]
@@ -419,6 +424,10 @@ pub struct EvaluateArgs {
     /// Add the mirrored image's embedding: concat or sum
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "concat", require_equals = true)]
     pub use_flipped_images: Option<FlipArg>,
+    /// Score embeddings as they come back from storage, a line each: f32, f16 (two bytes a number),
+    /// int8 (a byte a number, and a scale an embedding) [default: f32]
+    #[arg(long, value_name = "FORM,...", value_delimiter = ',')]
+    pub stored_as: Vec<Storage>,
     /// False accept rate at which the validation rate is read
     #[arg(long, allow_negative_numbers = true, default_value_t = 1e-3)]
     pub far_target: f64,

@@ -5,6 +5,7 @@ mod case;
 mod eval;
 mod filler;
 mod folder;
+mod frozen;
 mod import;
 mod interpreter;
 mod network;
