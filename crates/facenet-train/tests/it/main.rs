@@ -6,6 +6,7 @@ mod defaults;
 mod ema;
 mod epochs;
 mod folders;
+mod fuzz;
 mod going_on;
 mod golden;
 mod keeping;
