@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::fixtures::{ARCHIVE_URL, Fixtures, Source, pretrained};
-use crate::{ci, cuda, outside, prove, tidy, workspace};
+use crate::{ci, cuda, fuzz, outside, prove, tidy, workspace};
 
 /// The command line of `cargo xtask`
 #[derive(Debug, Parser)]
@@ -25,6 +25,8 @@ enum Command {
     Tidy,
     /// Build a tiny crate outside the workspace on each leaf crate and run its README example
     Outside,
+    /// Run every fuzz target for a while, from its seeds; it takes a C++ compiler
+    Fuzz,
     /// Type-check and lint the whole workspace with its `cuda` features, without any toolkit
     CheckCuda,
     /// Compile the CUDA kernels by NVIDIA's compilers (from wheels) and hold their registers
@@ -163,6 +165,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Ci(_) => ci::run(&workspace::root()),
         Command::Tidy => tidy::run(&workspace::root()),
         Command::Outside => outside::run(&workspace::root()),
+        Command::Fuzz => fuzz::run(&workspace::root()),
         Command::Kernels => cuda::kernels::run(&workspace::root()),
         Command::Prove(args) => prove::run(&workspace::root(), args.what.package(), args.cases),
         Command::GpuCheck(args) => {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cuda, demo, outside};
+use crate::{cuda, demo, fuzz, outside, peers};
 
 /// A check too slow for `.ci/run`.
 struct Slow {
@@ -31,6 +31,23 @@ const SLOW: &[Slow] = &[
         name: "demo",
         what: "`facenet train` on three seeds: untrained below 70 %, trained 85 % or more",
         run: demo::run,
+    },
+    Slow {
+        name: "peers",
+        what: "exported models in ONNX Runtime and facenet-pytorch, where FACENET_PYTHON (or \
+               python3) has them",
+        run: peers::run,
+    },
+    Slow {
+        name: "published",
+        what: "the published model on all of LFW, in f32, bf16 and each form of storage, where both \
+               are there",
+        run: peers::published,
+    },
+    Slow {
+        name: "fuzz",
+        what: "every fuzz target on 20,000 inputs that libFuzzer makes of its seeds",
+        run: fuzz::run,
     },
 ];
 

@@ -9,6 +9,7 @@ mod foreign;
 mod identification;
 mod loss;
 mod mine;
+mod norms;
 mod people;
 mod preset;
 mod run;
@@ -22,7 +23,7 @@ use facenet_train::lfw::Metric;
 use facenet_train::miner::{NegativeChoice, Rule};
 use facenet_train::model::Architecture;
 use facenet_train::optimizer::OptimizerKind;
-use facenet_train::{Leftover, MiningMode, Strategy};
+use facenet_train::{Leftover, MiningMode, Storage, Strategy};
 
 pub use bench::{BenchArgs, BenchCommand, BenchWorkArgs};
 pub use cluster::ClusterArgs;
@@ -33,6 +34,7 @@ pub use foreign::{ExportArgs, ImportArgs};
 pub use identification::IdentificationArgs;
 pub use loss::LossArgs;
 pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
+pub use norms::NormArgs;
 pub use people::{CalibrateArgs, EnrollArgs, ForgetArgs, IdentifyArgs, ThresholdArgs, VerifyArgs};
 pub use preset::Preset;
 pub use run::RunArgs;
@@ -216,6 +218,9 @@ pub struct TrainArgs {
     /// Start from this model folder's weights
     #[arg(long, value_parser = path, help_heading = "Model")]
     pub pretrained_model: Option<PathBuf>,
+    /// What its batch norms go by
+    #[command(flatten)]
+    pub norms: NormArgs,
 
     /// Identities sampled a round
     #[arg(long, help_heading = "Mining")]
@@ -443,6 +448,10 @@ pub struct EvaluateArgs {
     /// Add the mirrored image's embedding: concat or sum
     #[arg(long, value_enum, num_args = 0..=1, default_missing_value = "concat", require_equals = true)]
     pub use_flipped_images: Option<FlipArg>,
+    /// Score embeddings as they come back from storage, a line each: f32, f16 (two bytes a number),
+    /// int8 (a byte a number, and a scale an embedding) [default: f32]
+    #[arg(long, value_name = "FORM,...", value_delimiter = ',')]
+    pub stored_as: Vec<Storage>,
     /// False accept rate at which the validation rate is read
     #[arg(long, allow_negative_numbers = true, default_value_t = 1e-3)]
     pub far_target: f64,

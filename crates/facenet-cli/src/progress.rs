@@ -31,6 +31,7 @@ impl Work {
     fn prefix(self) -> &'static str {
         match self {
             Work::Stage(Stage::Scan) => "scan",
+            Work::Stage(Stage::Measure) => "measure",
             Work::Stage(Stage::Mine) => "mine",
             Work::Stage(Stage::Classify) => "classify",
             Work::Stage(Stage::Score) => "score",

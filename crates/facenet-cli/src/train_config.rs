@@ -97,6 +97,7 @@ fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
     take_given_some!(args => config;
         train_people, exclude_people, pretrained_model, checkpoint_every, lfw_nrof_folds,
     );
+    take_given!(args.norms => config; freeze_bn, unfold_bn);
     take_given!(args.sampling => config; sampler, look_alike_share, look_alike_floor);
     take_given!(args.loss => config; loss, margin, arcface_scale, arcface_margin);
     take_given!(args.compute => config; precision, winograd);

@@ -115,7 +115,10 @@ impl<T: Format> Engine for Planned<'_, T> {
             weight: &pass.read(&norm.weight),
             bias: &pass.read(&norm.bias),
             eps: pass.bn_eps,
-            given: pass.train.is_none().then_some((&running.0, &running.1)),
+            given: pass
+                .by_batch()
+                .is_none()
+                .then_some((&running.0, &running.1)),
         };
         let slope = match &layer.activation {
             Activation::Prelu(slope) => Some(pass.read(slope)),
@@ -127,7 +130,7 @@ impl<T: Format> Engine for Planned<'_, T> {
             (None, _) => Act::Identity,
         };
         let (ys, batch) = self.tape.conv_norm(xs, &filter, &normalise, act)?;
-        if let (Some(batch), Some(train)) = (&batch, &pass.train) {
+        if let (Some(batch), Some(train)) = (&batch, pass.by_batch()) {
             norm.remember(batch, train, pass)?;
         }
         Ok(ys)

@@ -81,6 +81,12 @@ pub enum ModelError {
         /// What the encoder says.
         reason: String,
     },
+    /// No folded batch norm was measured.
+    #[error(
+        "batch norms: nothing was measured, expected images through a model with folded norms; show \
+         it some, and leave a model with norms of its own as it is"
+    )]
+    Unmeasured,
     /// A tensor operation failed.
     #[error("tensor operation failed; check shapes, and the device's memory")]
     Candle(#[from] candle_core::Error),

@@ -67,7 +67,7 @@ impl Model {
     fn planned(&self, pass: &PassPlan) -> PlannedPass {
         PlannedPass {
             images: pass.images,
-            is_training: pass.is_training,
+            is_training: pass.is_training && !self.has_frozen_norms(),
             is_tracked: pass.is_tracked,
             precision: self.arithmetic().precision,
         }

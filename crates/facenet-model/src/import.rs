@@ -4,7 +4,7 @@ mod graph;
 mod layers;
 mod state_dict;
 #[cfg(test)]
-mod written;
+pub(crate) mod written;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

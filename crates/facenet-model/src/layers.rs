@@ -43,7 +43,7 @@ impl Window {
 }
 
 /// Batch normalisation with running statistics.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct BatchNorm {
     pub(crate) weight: Var,
     pub(crate) bias: Var,
@@ -64,8 +64,11 @@ impl BatchNorm {
 
     /// `[n, c, ...]` → the same shape.
     pub(crate) fn forward(&self, xs: &Tensor, pass: &Pass) -> Result<Tensor> {
+        if let Some(measurer) = &pass.measurer {
+            measurer.add(self, xs, pass)?;
+        }
         let (weight, bias) = (pass.read(&self.weight), pass.read(&self.bias));
-        let Some(train) = &pass.train else {
+        let Some(train) = pass.by_batch() else {
             let (mean, variance) = (
                 self.mean.as_detached_tensor(),
                 self.variance.as_detached_tensor(),

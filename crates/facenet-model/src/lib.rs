@@ -17,6 +17,7 @@ mod saved;
 mod state;
 mod store;
 mod tensors;
+mod unfold;
 
 pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
@@ -34,3 +35,4 @@ pub use saved::{
 };
 pub use state::Parameter;
 pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};
+pub use unfold::Unfolding;

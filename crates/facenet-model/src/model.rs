@@ -15,6 +15,7 @@ use crate::operations::Operations;
 use crate::pass::{Mode, Pass, TrainPass, is_planned};
 use crate::state::{diagnosis, misfit, stranger};
 use crate::store::{Entry, Origin, Store};
+use crate::unfold::Measurer;
 
 /// A face embedding network.
 ///
@@ -27,6 +28,7 @@ pub struct Model {
     pub(crate) device: Device,
     pub(crate) dtype: DType,
     pub(crate) route: Route,
+    pub(crate) has_frozen_norms: bool,
     arithmetic: Arithmetic,
     memory: Memory,
     updates: AtomicU64,
@@ -92,6 +94,7 @@ impl Model {
             return Err(misfit(&config, diagnosis, &problems));
         }
         let model = Self {
+            has_frozen_norms: config.has_folded_norms,
             config,
             network,
             entries: collected.entries,
@@ -122,6 +125,27 @@ impl Model {
     #[must_use]
     pub fn with_arithmetic(self, arithmetic: Arithmetic) -> Self {
         Self { arithmetic, ..self }
+    }
+
+    /// The same model, its batch norms frozen or not: frozen ones normalise by running statistics
+    /// in training too, and these never move. Folded norms, whose statistics are no data's, are
+    /// always frozen.
+    #[must_use]
+    pub fn with_frozen_norms(self, has_frozen_norms: bool) -> Self {
+        Self {
+            has_frozen_norms: has_frozen_norms || self.config.has_folded_norms,
+            ..self
+        }
+    }
+
+    /// Whether batch norms go by running statistics in every pass.
+    pub fn has_frozen_norms(&self) -> bool {
+        self.has_frozen_norms
+    }
+
+    /// Whether a pass in this mode normalises by the statistics of its batch.
+    pub fn goes_by_batch(&self, mode: &Mode) -> bool {
+        *mode != Mode::Eval && !self.has_frozen_norms
     }
 
     /// How it is computed.
@@ -187,11 +211,11 @@ impl Model {
     /// Embeds images so that the result can be differentiated.
     ///
     /// In training, the statistics are those of the batch, and a pass that updates the running
-    /// ones counts towards [`Model::updates`].
+    /// ones counts towards [`Model::updates`]; with frozen norms they are the running ones.
     ///
     /// # Errors
-    /// As [`Model::embed`]; a training pass also takes two images at least, since one value has
-    /// no variance.
+    /// As [`Model::embed`]; a pass by batch statistics also takes two images at least, since one
+    /// value has no variance.
     pub fn forward(&self, images: &Tensor, mode: &Mode) -> Result<Tensor, ModelError> {
         self.run(images, &self.pass(mode, true), &mut |_, _| {})
     }
@@ -252,13 +276,17 @@ impl Model {
     /// Sets the running statistics to the average over batches of training images.
     ///
     /// Batch `k` takes share `1 / k`, so that each batch weighs the same. That does not count as
-    /// updates. A batch of a single image has no variance and is passed over.
+    /// updates. A batch of a single image has no variance and is passed over. Statistics of frozen
+    /// norms stay as they are.
     ///
     /// - `batches`: each `[n, 3, side, side]`; none changes nothing
     ///
     /// # Errors
     /// As [`Model::forward`], also where each batch is a single image.
     pub fn recalibrate(&self, batches: &[Tensor]) -> Result<(), ModelError> {
+        if self.has_frozen_norms {
+            return Ok(());
+        }
         let is_enough = |images: &&Tensor| images.dims().first() != Some(&1);
         let enough = batches.iter().filter(is_enough).count();
         if let (Some(single), 0) = (batches.first(), enough) {
@@ -278,6 +306,15 @@ impl Model {
             )?;
         }
         Ok(())
+    }
+
+    /// Tells `measurer` what each batch norm is given in eval mode.
+    pub(crate) fn measure(&self, images: &Tensor, measurer: &Measurer) -> Result<(), ModelError> {
+        let pass = Pass {
+            measurer: Some(measurer.clone()),
+            ..self.pass(&Mode::Eval, false)
+        };
+        self.prelogits(images, &pass, &mut |_, _| {}).map(drop)
     }
 
     /// How often passes have moved the running statistics.
@@ -312,9 +349,9 @@ impl Model {
         pass: &Pass,
         trace: &mut dyn FnMut(&str, &Tensor),
     ) -> Result<Tensor, ModelError> {
-        self.check(images, pass.train.is_some())?;
+        self.check(images, pass.by_batch().is_some())?;
         let rows = self.network.forward(&images.contiguous()?, pass, trace)?;
-        if matches!(&pass.train, Some(train) if train.update_statistics) {
+        if matches!(pass.by_batch(), Some(train) if train.update_statistics) {
             self.updates.fetch_add(1, Ordering::Relaxed);
         }
         Ok(rows)
@@ -327,6 +364,8 @@ impl Model {
         };
         Pass {
             train,
+            has_frozen_norms: self.has_frozen_norms,
+            measurer: None,
             route: self.route,
             setting: Setting {
                 is_tracked,
@@ -342,10 +381,10 @@ impl Model {
         }
     }
 
-    fn check(&self, images: &Tensor, is_training: bool) -> Result<(), ModelError> {
+    fn check(&self, images: &Tensor, is_by_batch: bool) -> Result<(), ModelError> {
         self.check_precision()?;
         let side = self.config.image_size;
-        let least = if is_training { 2 } else { 1 };
+        let least = if is_by_batch { 2 } else { 1 };
         let fits = matches!(images.dims(), [n, 3, h, w] if *n >= least && *h == side && *w == side);
         if fits && images.dtype() == self.dtype {
             return Ok(());
@@ -382,10 +421,7 @@ pub(crate) fn shapes_of(config: &ModelConfig) -> Result<BTreeMap<String, Vec<usi
     config.validate()?;
     let store = Store::new(Origin::Given(BTreeMap::new()));
     build(config, &store.builder(DType::F32, &Device::Cpu))?;
-    let entries = store.finish().0.entries.into_iter();
-    Ok(entries
-        .map(|(name, entry)| (name, entry.var.dims().to_vec()))
-        .collect())
+    Ok(store.finish().0.shapes)
 }
 
 /// Tensors that published files hold and that an embedder has no use for.

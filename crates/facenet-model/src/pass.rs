@@ -4,6 +4,7 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use facenet_ops::{Route, Setting};
 
 use crate::random::{DROPOUT, generator, uniform};
+use crate::unfold::Measurer;
 
 /// How a network is run.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,7 +12,7 @@ pub enum Mode {
     /// Running statistics, no dropout.
     #[default]
     Eval,
-    /// Batch statistics, and what comes with training.
+    /// Batch statistics, unless the model's norms are frozen, and what comes with training.
     Train(TrainPass),
 }
 
@@ -48,6 +49,10 @@ pub(crate) fn is_planned(route: Route, dtype: DType, device: &Device) -> bool {
 /// A mode with all that the layers need to know.
 pub(crate) struct Pass {
     pub(crate) train: Option<TrainPass>,
+    /// Whether batch norms go by running statistics in training too.
+    pub(crate) has_frozen_norms: bool,
+    /// Who listens to what batch norms are given.
+    pub(crate) measurer: Option<Measurer>,
     pub(crate) route: Route,
     pub(crate) setting: Setting,
     /// Whether anyone listens to the stages' outputs.
@@ -67,9 +72,15 @@ impl Pass {
         }
     }
 
-    /// [`is_planned`] for these images.
+    /// The training pass that normalises by the statistics of its batch; `None` goes by running
+    /// ones.
+    pub(crate) fn by_batch(&self) -> Option<&TrainPass> {
+        self.train.as_ref().filter(|_| !self.has_frozen_norms)
+    }
+
+    /// [`is_planned`] for these images; a tape does not show what its norms are given.
     pub(crate) fn is_planned(&self, xs: &Tensor) -> bool {
-        is_planned(self.route, xs.dtype(), xs.device())
+        self.measurer.is_none() && is_planned(self.route, xs.dtype(), xs.device())
     }
 
     /// Keeps each element with `keep_probability` and scales what is kept by its inverse; row
@@ -111,6 +122,8 @@ mod tests {
         };
         Pass {
             train: Some(train),
+            has_frozen_norms: false,
+            measurer: None,
             route: Route::Own,
             setting: Setting::default(),
             is_traced: false,

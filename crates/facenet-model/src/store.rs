@@ -53,6 +53,8 @@ pub(crate) struct Store {
 #[derive(Default)]
 pub(crate) struct Collected {
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// The shape that was asked for of each.
+    pub(crate) shapes: BTreeMap<String, Vec<usize>>,
     /// Tensors that were not given, or are of another shape or type.
     pub(crate) problems: Vec<String>,
 }
@@ -110,8 +112,9 @@ impl Store {
         };
         if let Some(problem) = problem(name, shape, found) {
             self.collected().problems.push(problem);
-            // The network is refused in the end: no memory is spent on what its file lacks.
-            return Tensor::zeros(1, dtype, device)?.broadcast_as(shape);
+            // The network is refused in the end: no memory is spent on what its file lacks, as a
+            // variable of that shape would, a view or not.
+            return Tensor::zeros(vec![1; shape.rank()], dtype, device);
         }
         let found = found.expect("what is missing is a problem");
         found.to_device(device)?.to_dtype(dtype)?.force_contiguous()
@@ -130,7 +133,9 @@ impl SimpleBackend for &Store {
         let var = Var::from_tensor(&self.value(name, &shape, init, dtype, device)?)?;
         let tensor = var.as_tensor().clone();
         let entry = Entry::new(name, var);
-        self.collected().entries.insert(name.to_owned(), entry);
+        let mut collected = self.collected();
+        collected.entries.insert(name.to_owned(), entry);
+        collected.shapes.insert(name.to_owned(), shape.into_dims());
         Ok(tensor)
     }
 

@@ -29,6 +29,7 @@ struct Disagreement {
 }
 
 /// Warns where pairs come out right by their batch's statistics and not by the running ones.
+/// Frozen norms go by the latter alone: there is nothing to compare.
 ///
 /// - `rows`: the scored pictures' embeddings, by running statistics
 /// - `batch`: pictures of a forward pass
@@ -43,6 +44,9 @@ pub(crate) fn check_statistics(
     batch: usize,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
+    if model.has_frozen_norms() {
+        return Ok(());
+    }
     let chosen = chosen(set.pairs().len());
     let mut images: Vec<usize> = chosen.iter().flat_map(|&pair| set.pairs()[pair]).collect();
     images.sort_unstable();

@@ -56,7 +56,7 @@ pub(crate) fn model_card(
 }
 
 /// Settings that the card lists; none of them is a path or a person's name.
-const SHOWN: [&str; 23] = [
+const SHOWN: [&str; 25] = [
     "centre_crop",
     "resize",
     "standardisation",
@@ -67,6 +67,8 @@ const SHOWN: [&str; 23] = [
     "negative",
     "margin",
     "mining_mode",
+    "freeze_bn",
+    "unfold_bn",
     "people_per_batch",
     "images_per_person",
     "sampler",

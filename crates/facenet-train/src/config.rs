@@ -100,6 +100,17 @@ pub struct TrainConfig {
     pub bn_momentum: f64,
     /// Model folder whose weights training starts from.
     pub pretrained_model: Option<PathBuf>,
+    /// Batch norms go by the running statistics of `pretrained_model`, which do not move.
+    #[serde(default)]
+    pub freeze_bn: bool,
+    /// Folded batch norms of `pretrained_model` are given statistics of the training images first,
+    /// and are then trained as any.
+    #[serde(default)]
+    pub unfold_bn: bool,
+    /// Whether `pretrained_model` has folded batch norms: no flag, [`TrainConfig::take_model`]
+    /// finds out.
+    #[serde(default)]
+    pub folded_bn: bool,
 
     /// P: identities sampled a round.
     pub people_per_batch: usize,
@@ -268,10 +279,14 @@ impl TrainConfig {
         crate::validate::check(self)
     }
 
-    /// Names of the settings that do nothing beside this loss and strategy.
+    /// Names of the settings that do nothing beside this loss, strategy and choice of statistics,
+    /// and of what is no flag.
     pub fn idle_settings(&self) -> Vec<&'static str> {
         let mut idle = self.loss.idle_settings();
-        idle.push(self.strategy.idle_setting());
+        idle.extend([self.strategy.idle_setting(), "folded_bn"]);
+        if self.freeze_bn {
+            idle.push("bn_momentum");
+        }
         idle
     }
 
@@ -314,7 +329,7 @@ impl TrainConfig {
             bn_momentum: self.bn_momentum,
             bn_eps: BATCH_NORM_EPS,
             keep_probability: self.keep_probability,
-            has_folded_norms: false,
+            has_folded_norms: self.folded_bn && !self.unfold_bn,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::error::TrainError;
 use crate::evaluate::{Embedded, Evaluation};
 use crate::observer::Observer;
 use crate::scoring::{PairsSource, Protocol, n_folds, selected_pairs, warn_of_one_kind};
+use crate::storage::StoredScore;
 
 /// Name of the metadata that lists the images' paths, as a JSON array.
 const PATHS: &str = "paths";
@@ -198,9 +199,8 @@ impl Stored {
                 let n_folds = protocol.nrof_folds.unwrap_or(DEFAULT_FOLDS);
                 let folds = Folds::Contiguous(n_folds);
                 warn_of_one_kind(&self.path, &folds, is_same, observer)?;
-                let config = protocol.with_folds(folds);
-                let report = facenet_lfw::evaluate(&self.rows, self.dim, is_same, &config)?;
-                Ok(Evaluation { report, missing: 0 })
+                let stored = self.in_each_form(&self.rows, is_same, protocol, folds)?;
+                Evaluation::new(stored, false, 0)
             }
             (Some(_), _, None) => Err(Self::wrong(&self.path, "found no metadata `paths`")),
             (None, None, _) => Err(Self::wrong(&self.path, "found no `issame`, and no --pairs")),
@@ -240,9 +240,22 @@ impl Stored {
         let is_same: Vec<_> = kept.iter().map(|&i| pairs.pairs()[i].is_same).collect();
         let folds = Folds::Given(kept.iter().map(|&i| ids[i]).collect());
         warn_of_one_kind(&source.pairs, &folds, &is_same, observer)?;
+        let stored = self.in_each_form(&embeddings, &is_same, protocol, folds)?;
+        Evaluation::new(stored, false, missing)
+    }
+
+    /// Scores rows `2i` and `2i + 1` in each form.
+    fn in_each_form(
+        &self,
+        rows: &[f32],
+        is_same: &[bool],
+        protocol: &Protocol,
+        folds: Folds,
+    ) -> Result<Vec<StoredScore>, TrainError> {
         let config = protocol.with_folds(folds);
-        let report = facenet_lfw::evaluate(&embeddings, self.dim, &is_same, &config)?;
-        Ok(Evaluation { report, missing })
+        StoredScore::of_each(&protocol.stored_as, (rows, self.dim, false), |rows| {
+            Ok(facenet_lfw::evaluate(rows, self.dim, is_same, &config)?)
+        })
     }
 
     fn lacking(&self, pairs: &Pairs, missing: usize, rows: &HashMap<String, usize>) -> TrainError {

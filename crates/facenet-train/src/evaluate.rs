@@ -18,6 +18,7 @@ use crate::observer::{Observer, Stage};
 use crate::saved::{SavedModel, saved_model, warn_of_strays};
 use crate::scoring::{PairsSource, Protocol, ScoringSet};
 use crate::source::Files;
+use crate::storage::StoredScore;
 
 /// A saved model and how it is to be fed.
 #[derive(Clone, Debug)]
@@ -63,6 +64,34 @@ pub struct Evaluation {
     pub report: Report,
     /// Pairs left out for want of an image; above 0 the result is not LFW's.
     pub missing: usize,
+    /// The same for each form that embeddings are stored in, in the protocol's order; where the
+    /// protocol adds mirrored images, first without them. `report` is that of the first form, with
+    /// what the protocol asks for.
+    pub stored: Vec<StoredScore>,
+}
+
+impl Evaluation {
+    /// - `stored`: as the field
+    /// - `is_flipped`: whether the protocol adds mirrored images
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] for a protocol without a form.
+    pub(crate) fn new(
+        stored: Vec<StoredScore>,
+        is_flipped: bool,
+        missing: usize,
+    ) -> Result<Self, TrainError> {
+        let asked = stored.iter().find(|score| score.is_flipped == is_flipped);
+        let Some(asked) = asked else {
+            let problem = "found no form, expected f32, f16 or int8";
+            return Err(TrainError::config("--stored-as", problem));
+        };
+        Ok(Self {
+            report: asked.report.clone(),
+            missing,
+            stored,
+        })
+    }
 }
 
 /// Embeddings of images, with the images that could not be read.
@@ -93,11 +122,7 @@ pub fn evaluate(
         let set = ScoringSet::of_files(pairs, protocol.clone(), source.limits, observer)?;
         let (model, recipe) = open(source, observer)?;
         let feed = source.feed(set.pictures.clone(), recipe, &model, 0.0)?;
-        let report = score(&model, &feed, &set, source.batch_size, observer)?;
-        Ok(Evaluation {
-            report,
-            missing: set.missing,
-        })
+        score(&model, &feed, &set, source.batch_size, observer)
     })
 }
 
@@ -108,7 +133,7 @@ pub(crate) fn score(
     set: &ScoringSet,
     batch: usize,
     observer: &mut dyn Observer,
-) -> Result<Report, TrainError> {
+) -> Result<Evaluation, TrainError> {
     let mut embed = |purpose| -> Result<Rows, TrainError> {
         let pass = Pass {
             purpose,
@@ -125,13 +150,13 @@ pub(crate) fn score(
     } else {
         None
     };
-    let report = set.score(
+    let evaluation = set.score(
         &rows.values,
         mirrored.as_ref().map(|rows| rows.values.as_slice()),
         rows.dim,
     )?;
     check_statistics(model, feed, set, &rows, batch, observer)?;
-    Ok(report)
+    Ok(evaluation)
 }
 
 /// Scores stored embeddings: rows `2i` and `2i + 1` with `issame`, or rows by path and a pairs

@@ -75,8 +75,9 @@ impl Engine {
         let pictures = set.pictures.clone();
         let threads = config.loader_threads;
         let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
-        score(&self.model, &feed, set, config.forward_batch(), observer)
-            .map_err(|error| divergence(error, self.progress.step))
+        let evaluation = score(&self.model, &feed, set, config.forward_batch(), observer)
+            .map_err(|error| divergence(error, self.progress.step))?;
+        Ok(evaluation.report)
     }
 
     /// Recalibrates running statistics that are too young for the weights that are present.

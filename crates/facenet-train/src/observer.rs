@@ -13,6 +13,8 @@ use crate::watch::Health;
 pub enum Stage {
     /// Looking at the files of a data set.
     Scan,
+    /// Measuring what folded batch norms are given.
+    Measure,
     /// Embedding a round's images for mining.
     Mine,
     /// Taking a round's images through the network and back, for a classifier.

@@ -132,8 +132,9 @@ impl Embedded {
         rows: &Range<usize>,
     ) -> Result<Tensor, TrainError> {
         let mode = self.mode_of(rows, true);
-        // In eval mode layers without a graph are fused further, and rows differ by rounding.
-        if self.chunks.len() > 1 && mode != Mode::Eval {
+        // By running statistics layers without a graph are fused further, and rows differ by
+        // rounding.
+        if self.chunks.len() > 1 && model.goes_by_batch(&mode) {
             return Ok(model.embed_as(images, &mode)?);
         }
         let tracked = Tracked::new(model, images, &mode)?;
@@ -425,6 +426,17 @@ pub(crate) mod tests {
             let values = |tensor: &Tensor| tensor.to_vec1::<f32>().expect("a vector");
             assert_eq!(values(&after[&name]), values(&before), "{name}");
         }
+    }
+
+    #[test]
+    fn with_frozen_norms_rows_are_the_same_both_times() {
+        let model = model();
+        let images = round().images(&(0..12), &model).expect("it fits");
+        model.recalibrate(&[images]).expect("twelve");
+        let model = model.with_frozen_norms(true);
+        let embedded = embed(&model, 5, &training());
+        assert_rows_come_again(&embedded, &model, &round());
+        assert_eq!(model.updates(), 0);
     }
 
     /// Bytes that a model keeps after a round of `n` images, once forward and back.

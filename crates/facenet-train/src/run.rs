@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use candle_core::{DType, Device, Tensor};
-use facenet_model::{Model, load_model};
+use facenet_model::Model;
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest};
@@ -16,6 +16,7 @@ use crate::device::open_device;
 use crate::ema::Ema;
 use crate::engine::Engine;
 use crate::error::TrainError;
+use crate::first_model::first_model;
 use crate::head::Head;
 use crate::memory::{MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
@@ -26,7 +27,6 @@ use crate::record::Record;
 use crate::resident::peak_rss_mib;
 use crate::rewind::rewind;
 use crate::rounds::Rounds;
-use crate::saved::warn_of_strays;
 use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
 use crate::source::{fingerprint, training_pictures};
@@ -149,7 +149,7 @@ pub(crate) fn fresh_engine(
     let plan = Plan::new(config, pictures)?;
     warn_of_no_step(&plan.schedule, observer);
     let before = resident_without(0) + mib(rounds.bytes(&sizes));
-    let model = first_model(config, &device, observer)?;
+    let model = first_model(config, &plan.feed, &sizes, &device, observer)?;
     let memory = MemoryPlan::new(config, &model, head.as_ref(), before)?;
     observer.event(&Event::Planned(&memory));
     let engine = Engine {
@@ -217,7 +217,9 @@ fn go_on(
     let plan = Plan::new(&config, pictures)?;
     let before = resident_without(bytes_of([&model, &state].into_iter().chain(&shadow)));
     let (model, _) = Model::from_tensors(config.model(), model, DType::F32, &device)?;
-    let model = model.with_arithmetic(config.arithmetic());
+    let model = model
+        .with_arithmetic(config.arithmetic())
+        .with_frozen_norms(config.freeze_bn);
     model.set_updates(progress.statistics_updates);
     let memory = MemoryPlan::new(&config, &model, head.as_ref(), before)?;
     observer.event(&Event::Planned(&memory));
@@ -330,43 +332,6 @@ fn finish(
         memory,
         peak_rss_mib: peak_rss_mib(),
     })
-}
-
-/// The model that a new run begins with: drawn from the seed, or a saved one's weights.
-fn first_model(
-    config: &TrainConfig,
-    device: &Device,
-    observer: &mut dyn Observer,
-) -> Result<Model, TrainError> {
-    let Some(dir) = &config.pretrained_model else {
-        let model = Model::new(config.model(), config.seed, DType::F32, device)?;
-        return Ok(model.with_arithmetic(config.arithmetic()));
-    };
-    let (_, saved, report) = load_model(dir, device)?;
-    warn_of_strays(dir, &report, observer);
-    let (wanted, found) = (config.model(), &saved.model);
-    let shape = |model: &facenet_model::ModelConfig| {
-        (model.architecture, model.image_size, model.embedding_size)
-    };
-    if shape(&wanted) != shape(found) {
-        let problem = format!(
-            "{} is {} for {} pixels and {} numbers, expected {}, {} and {}; drop the flags that \
-             ask for another",
-            dir.display(),
-            found.architecture,
-            found.image_size,
-            found.embedding_size,
-            wanted.architecture,
-            wanted.image_size,
-            wanted.embedding_size,
-        );
-        return Err(TrainError::config("--pretrained-model", problem));
-    }
-    let tensors = facenet_model::load_tensors(&dir.join(facenet_model::TENSORS_FILE))?;
-    let (model, _) = Model::from_tensors(wanted, tensors, DType::F32, device)?;
-    // Its statistics are those of a trained model: they need no recalibration.
-    model.set_updates(u64::MAX / 2);
-    Ok(model.with_arithmetic(config.arithmetic()))
 }
 
 /// The checkpoint that `dir` is, or the last one in it.

@@ -55,7 +55,8 @@ pub(crate) fn warn_of_strays(dir: &Path, report: &LoadReport, observer: &mut dyn
 }
 
 impl TrainConfig {
-    /// Takes over a saved model's network, sizes and recipe.
+    /// Takes over a saved model's network, sizes and recipe; folded batch norms are frozen, unless
+    /// they are to be unfolded.
     pub fn take_model(&mut self, saved: &SavedModel) {
         self.model_def = saved.model.architecture;
         self.image_size = saved.model.image_size;
@@ -63,6 +64,8 @@ impl TrainConfig {
         self.centre_crop = saved.recipe.centre_crop;
         self.resize = saved.recipe.resize;
         self.standardisation = saved.recipe.standardisation;
+        self.folded_bn = saved.model.has_folded_norms;
+        self.freeze_bn |= self.folded_bn && !self.unfold_bn;
     }
 }
 
@@ -74,7 +77,7 @@ mod tests {
 
     #[test]
     fn a_run_takes_over_a_models_sizes_and_recipe() {
-        let saved = SavedModel {
+        let mut saved = SavedModel {
             model: ModelConfig::new(Architecture::InceptionResnetV1, 160, 512),
             recipe: Recipe {
                 centre_crop: Some(150),
@@ -87,5 +90,16 @@ mod tests {
         assert_eq!(config.recipe(), saved.recipe);
         assert_eq!((config.image_size, config.embedding_size), (160, 512));
         assert_eq!(config.model_def, Architecture::InceptionResnetV1);
+        let norms = |config: &TrainConfig| (config.folded_bn, config.freeze_bn);
+        assert_eq!(norms(&config), (false, false));
+        saved.model.has_folded_norms = true;
+        config.take_model(&saved);
+        assert_eq!(norms(&config), (true, true));
+        let mut unfolding = TrainConfig {
+            unfold_bn: true,
+            ..TrainConfig::demo()
+        };
+        unfolding.take_model(&saved);
+        assert_eq!(norms(&unfolding), (true, false));
     }
 }

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use facenet_dataset::{DecodeLimits, ImageId, Pictures};
 use facenet_lfw::{
     DEFAULT_FOLDS, Distinct, Flip, Folds, ImageKey, ImageName, MissingPolicy, Pairs, PairsConfig,
-    Person, ProtocolConfig, Report, combine_flipped, make_pairs, resolve,
+    Person, ProtocolConfig, combine_flipped, make_pairs, resolve,
 };
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::evaluate::Evaluation;
 use crate::observer::{Event, Observer};
 use crate::source::{FIRST_TEST_IDENTITY, Files, synthetic};
+use crate::storage::{Storage, StoredScore};
 
 /// Pairs of images on disk.
 #[derive(Clone, Debug)]
@@ -42,6 +44,9 @@ pub struct Protocol {
     pub flip: Option<Flip>,
     /// False accept rate at which the validation rate is read.
     pub far_target: f64,
+    /// Forms that embeddings are stored in before they are compared, mirrored images added before;
+    /// one at least.
+    pub stored_as: Vec<Storage>,
 }
 
 impl Default for Protocol {
@@ -53,6 +58,7 @@ impl Default for Protocol {
             subtract_mean: protocol.subtract_mean,
             flip: None,
             far_target: protocol.far_target,
+            stored_as: vec![Storage::F32],
         }
     }
 }
@@ -182,26 +188,40 @@ impl ScoringSet {
         })
     }
 
-    /// Scores one embedding row a picture, and one of its mirror image where the protocol asks.
+    /// Scores one embedding row a picture in each form, and again with one of its mirror image
+    /// where the protocol asks.
     pub(crate) fn score(
         &self,
         rows: &[f32],
         mirrored: Option<&[f32]>,
         dim: usize,
-    ) -> Result<Report, TrainError> {
-        let combined = match (self.protocol.flip, mirrored) {
-            (Some(flip), Some(mirrored)) => combine_flipped(rows, mirrored, dim, flip)?,
-            _ => rows.to_vec(),
-        };
-        let dim = combined.len() / self.ids.len().max(1);
-        let interleaved = self.distinct.interleave(&combined, dim)?;
+    ) -> Result<Evaluation, TrainError> {
+        let mut stored = self.in_each_form(rows, dim, false)?;
+        let flip = self.protocol.flip.zip(mirrored);
+        if let Some((flip, mirrored)) = flip {
+            let combined = combine_flipped(rows, mirrored, dim, flip)?;
+            let dim = combined.len() / self.ids.len().max(1);
+            stored.extend(self.in_each_form(&combined, dim, true)?);
+        }
+        Evaluation::new(stored, flip.is_some(), self.missing)
+    }
+
+    fn in_each_form(
+        &self,
+        rows: &[f32],
+        dim: usize,
+        is_flipped: bool,
+    ) -> Result<Vec<StoredScore>, TrainError> {
         let config = self.protocol.with_folds(self.folds.clone());
-        Ok(facenet_lfw::evaluate(
-            &interleaved,
-            dim,
-            &self.is_same,
-            &config,
-        )?)
+        StoredScore::of_each(&self.protocol.stored_as, (rows, dim, is_flipped), |rows| {
+            let interleaved = self.distinct.interleave(rows, dim)?;
+            Ok(facenet_lfw::evaluate(
+                &interleaved,
+                dim,
+                &self.is_same,
+                &config,
+            )?)
+        })
     }
 
     /// Per pair, the indices of its two pictures in `ids`.

@@ -16,14 +16,14 @@ fn trusted_after(momentum: f64) -> u64 {
 }
 
 /// Recalibrates the running statistics on the first pictures of `pass` while fewer than
-/// `3 / momentum` updates have been made: mining and scoring in eval mode would otherwise see a
+/// `3 / momentum` updates have been made, unless they are frozen: mining and scoring in eval mode would otherwise see a
 /// network that nobody trains.
 pub(crate) fn settle_statistics(
     model: &Model,
     feed: &Feed,
     pass: &Pass<'_>,
 ) -> Result<(), TrainError> {
-    if model.updates() >= trusted_after(model.config().bn_momentum) {
+    if model.has_frozen_norms() || model.updates() >= trusted_after(model.config().bn_momentum) {
         return Ok(());
     }
     let first = &pass.ids[..pass.ids.len().min(SETTLING_BATCHES * pass.batch)];

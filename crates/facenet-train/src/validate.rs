@@ -3,7 +3,7 @@
 use std::f64::consts::FRAC_PI_2;
 
 use crate::compute::check_arithmetic;
-use crate::config::TrainConfig;
+use crate::config::{MiningMode, TrainConfig};
 use crate::error::TrainError;
 use crate::rounds::Sampling;
 use crate::source::FIRST_TEST_IDENTITY;
@@ -27,6 +27,7 @@ pub(crate) fn check(config: &TrainConfig) -> Result<(), TrainError> {
     let groups = [
         sizes(config),
         beside_classifier(config),
+        norms(config),
         bounds(config),
         shares(config),
         rates(config),
@@ -129,6 +130,52 @@ fn beside_classifier(config: &TrainConfig) -> Vec<Check> {
                 "found look-alike beside --loss {}, which learns no one's looks; give random",
                 config.loss.name()
             ),
+        ),
+    ]
+}
+
+/// What batch norms go by.
+fn norms(config: &TrainConfig) -> Vec<Check> {
+    let (is_frozen, is_unfolded) = (config.freeze_bn, config.unfold_bn);
+    let has_model = config.pretrained_model.is_some();
+    let without =
+        |what: &str| format!("there is no --pretrained-model {what}; give one, or drop the flag");
+    vec![
+        (
+            "--unfold-bn",
+            !(is_frozen && is_unfolded),
+            "found beside --freeze-bn: norms are given statistics to train with, or keep those \
+             they have; drop one of the two"
+                .to_owned(),
+        ),
+        (
+            "--freeze-bn",
+            !is_frozen || has_model,
+            without("whose statistics could be kept"),
+        ),
+        (
+            "--unfold-bn",
+            !is_unfolded || has_model,
+            without("whose norms could be unfolded"),
+        ),
+        (
+            "--unfold-bn",
+            !is_unfolded || config.folded_bn,
+            "the batch norms of --pretrained-model are not folded; drop the flag".to_owned(),
+        ),
+        (
+            "--freeze-bn",
+            !config.folded_bn || is_frozen || is_unfolded,
+            "found false, but the batch norms of --pretrained-model are folded and have no \
+             statistics of data to go on from; drop it, or give --unfold-bn"
+                .to_owned(),
+        ),
+        (
+            "--mining-mode",
+            !is_frozen || config.mining_mode == MiningMode::Eval,
+            "found train beside --freeze-bn, which leaves batch norms no statistics of a batch; \
+             give eval"
+                .to_owned(),
         ),
     ]
 }
@@ -414,6 +461,57 @@ mod tests {
         check_refused(|c| c.arcface_scale = 0.0, "--arcface-scale: found 0");
         check_refused(|c| c.arcface_margin = 1.6, "--arcface-margin: found 1.6");
         check_refused(|c| c.arcface_margin = f64::NAN, "--arcface-margin");
+    }
+
+    #[test]
+    fn norms_go_by_one_thing() {
+        let pretrained = |c: &mut TrainConfig| c.pretrained_model = Some("m".into());
+        check_refused(|c| c.freeze_bn = true, "--freeze-bn: there is no --pretr");
+        check_refused(|c| c.unfold_bn = true, "--unfold-bn: there is no --pretr");
+        check_refused(
+            |c| {
+                pretrained(c);
+                (c.folded_bn, c.freeze_bn, c.unfold_bn) = (true, true, true);
+            },
+            "--unfold-bn: found beside --freeze-bn",
+        );
+        check_refused(
+            |c| {
+                pretrained(c);
+                c.unfold_bn = true;
+            },
+            "--unfold-bn: the batch norms of --pretrained-model are not folded",
+        );
+        check_refused(
+            |c| {
+                pretrained(c);
+                c.folded_bn = true;
+            },
+            "--freeze-bn: found false, but",
+        );
+        check_refused(
+            |c| {
+                pretrained(c);
+                c.freeze_bn = true;
+                c.mining_mode = MiningMode::Train;
+            },
+            "--mining-mode: found train beside --freeze-bn",
+        );
+        for (folded_bn, freeze_bn, unfold_bn) in [
+            (true, true, false),
+            (true, false, true),
+            (false, true, false),
+        ] {
+            let config = TrainConfig {
+                pretrained_model: Some("m".into()),
+                folded_bn,
+                freeze_bn,
+                unfold_bn,
+                ..TrainConfig::demo()
+            };
+            config.validate().expect("this can train");
+            assert_eq!(config.model().has_folded_norms, folded_bn && !unfold_bn);
+        }
     }
 
     #[test]

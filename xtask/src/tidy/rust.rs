@@ -82,9 +82,11 @@ impl Source {
         is_library(&self.path)
     }
 
-    /// Should have unit tests: library code with a function in it.
+    /// Should have unit tests: library code with a function in it, but for fuzz targets, which are
+    /// tests themselves.
     pub(crate) fn wants_unit_tests(&self) -> bool {
-        let thin = ["lib.rs", "main.rs"].contains(&base_name(&self.path));
+        let thin = ["lib.rs", "main.rs"].contains(&base_name(&self.path))
+            || self.path.starts_with("fuzz/");
         self.is_library() && !thin && self.functions.iter().any(|function| !function.is_test)
     }
 }

@@ -84,12 +84,14 @@ impl Tree {
         name.is_empty() || self.has(name) || self.files.keys().any(|file| file.starts_with(&folder))
     }
 
-    /// Folders of the workspace's packages, such as `crates/facenet-lfw` and `xtask`.
+    /// Folders of the workspace's packages, such as `crates/facenet-lfw` and `xtask`; the fuzz targets
+    /// are a workspace of their own.
     pub(crate) fn packages(&self) -> Vec<&str> {
         let manifests = self
             .files
             .keys()
-            .filter_map(|name| name.strip_suffix("/Cargo.toml"));
+            .filter_map(|name| name.strip_suffix("/Cargo.toml"))
+            .filter(|folder| *folder != "fuzz");
         manifests.collect()
     }
 }
@@ -114,6 +116,7 @@ mod tests {
         let tree = Tree::of(&[
             ("Cargo.toml", ""),
             ("crates/a/Cargo.toml", ""),
+            ("fuzz/Cargo.toml", ""),
             ("x/b.rs", ""),
         ]);
         assert!(tree.has("x/b.rs") && !tree.has("x"));

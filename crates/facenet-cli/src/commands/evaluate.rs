@@ -5,7 +5,9 @@ mod identification;
 use std::path::PathBuf;
 
 use facenet_train::lfw::Flip;
-use facenet_train::{Evaluation, PairsSource, Protocol, evaluate, evaluate_embeddings};
+use facenet_train::{
+    Evaluation, PairsSource, Protocol, Storage, StoredScore, evaluate, evaluate_embeddings,
+};
 use serde_json::json;
 
 use crate::args::{EvaluateArgs, FlipArg};
@@ -36,18 +38,29 @@ pub(crate) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
         }
     };
     drop(console);
-    output.result(&text(&evaluation), &object(&evaluation))
+    let has_forms = !args.stored_as.is_empty();
+    output.result(
+        &text(&evaluation, has_forms),
+        &object(&evaluation, has_forms),
+    )
 }
 
-/// The report's fields with the count of missing pairs.
-fn object(evaluation: &Evaluation) -> serde_json::Value {
+/// The report's fields with the count of missing pairs, and every form's report where forms were
+/// asked for.
+fn object(evaluation: &Evaluation, has_forms: bool) -> serde_json::Value {
     let mut object = json!(evaluation.report);
     object["missing_pairs"] = json!(evaluation.missing);
+    if has_forms {
+        object["stored"] = json!(evaluation.stored);
+    }
     object
 }
 
-fn text(evaluation: &Evaluation) -> String {
+fn text(evaluation: &Evaluation, has_forms: bool) -> String {
     let mut text = evaluation.report.to_string();
+    if has_forms {
+        text = format!("{text}\n\n{}", table(&evaluation.stored));
+    }
     if evaluation.missing > 0 {
         text = format!(
             "{} pairs missing: this is not an LFW result\n{text}",
@@ -55,6 +68,32 @@ fn text(evaluation: &Evaluation) -> String {
         );
     }
     text
+}
+
+/// A line for each form.
+fn table(scores: &[StoredScore]) -> String {
+    let head = "stored as  mirrored too  bytes  accuracy          validation rate".to_owned();
+    scores.iter().fold(head, |table, score| {
+        let StoredScore {
+            stored_as,
+            is_flipped,
+            bytes,
+            report,
+        } = score;
+        let mirrored = if *is_flipped { "yes" } else { "no" };
+        let accuracy = report.accuracy_line().replace("Accuracy: ", "");
+        let val = report.validation_line().replace("Validation rate: ", "");
+        let name = stored_as.name();
+        format!("{table}\n{name:<9}  {mirrored:<13} {bytes:>5}  {accuracy}  {val}")
+    })
+}
+
+/// The forms asked for; as computed where none was.
+fn forms(asked: &[Storage]) -> Vec<Storage> {
+    if asked.is_empty() {
+        return vec![Storage::F32];
+    }
+    asked.to_vec()
 }
 
 fn protocol(args: &EvaluateArgs) -> Protocol {
@@ -67,6 +106,7 @@ fn protocol(args: &EvaluateArgs) -> Protocol {
             FlipArg::Sum => Flip::Sum,
         }),
         far_target: args.far_target,
+        stored_as: forms(&args.stored_as),
     }
 }
 

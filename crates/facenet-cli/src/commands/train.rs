@@ -79,6 +79,7 @@ fn fresh_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     };
     let saved = saved_model(&dir)?;
     let wanted = config.recipe();
+    check_norms(args, &saved)?;
     config.take_model(&saved);
     let differing = differing(args, &wanted, &saved);
     if differing.is_empty() {
@@ -93,6 +94,27 @@ fn fresh_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         config.embedding_size,
         json!(saved.recipe),
     )))
+}
+
+/// Refuses flags that the pretrained model's batch norms leave no room for.
+fn check_norms(args: &TrainArgs, saved: &SavedModel) -> Result<(), Failure> {
+    let is_folded = saved.model.has_folded_norms;
+    let is_unfolded = args.norms.unfold_bn.unwrap_or(false);
+    let frozen = args.norms.freeze_bn;
+    if is_folded && !is_unfolded && frozen == Some(false) {
+        return Err(Failure::usage(
+            "--freeze-bn: found false, but the batch norms of --pretrained-model are folded and \
+             have no statistics of data to go on from; drop it, or give --unfold-bn",
+        ));
+    }
+    let is_frozen = frozen.unwrap_or(is_folded && !is_unfolded);
+    if is_frozen && args.bn_momentum.is_some() {
+        return Err(Failure::usage(
+            "--bn-momentum: statistics of frozen batch norms do not move (--freeze-bn, the default \
+             for a model with folded norms); drop it, or give --unfold-bn for such a model",
+        ));
+    }
+    Ok(())
 }
 
 /// Flags given whose value is not the saved model's own.

@@ -90,6 +90,63 @@ fn flags_that_ask_for_another_network_than_the_pretrained_one() {
 }
 
 #[test]
+fn flags_that_the_batch_norms_of_the_pretrained_model_leave_no_room_for() {
+    let scratch = Scratch::with_run();
+    scratch.copy("run/model", "folded");
+    let (from, to) = (
+        "\"keep_probability\"",
+        "\"has_folded_norms\": true, \"keep_probability\"",
+    );
+    scratch.edit("folded/config.json", from, to);
+    let cases = [
+        (
+            "folded",
+            "--freeze-bn=false",
+            "--freeze-bn: found false",
+            "give --unfold-bn",
+        ),
+        (
+            "folded",
+            "--bn-momentum 0.1",
+            "--bn-momentum: statistics of frozen",
+            "--unfold-bn",
+        ),
+        (
+            "folded",
+            "--mining-mode train",
+            "--mining-mode: found train",
+            "give eval",
+        ),
+        (
+            "folded",
+            "--freeze-bn --unfold-bn",
+            "--unfold-bn: found beside",
+            "drop one",
+        ),
+        (
+            "run/model",
+            "--freeze-bn --bn-momentum 0.1",
+            "--bn-momentum: ",
+            "drop it",
+        ),
+        (
+            "run/model",
+            "--unfold-bn",
+            "--unfold-bn: the batch norms",
+            "are not folded",
+        ),
+    ];
+    for (model, flags, name, hint) in cases {
+        let line = format!("--data-dir faces --pretrained-model {model} {flags}");
+        check_train(&scratch, &line, USAGE, &[name, hint]);
+    }
+    for flag in ["--freeze-bn", "--unfold-bn"] {
+        let parts = [flag, "there is no --pretrained-model"];
+        check_train(&scratch, &format!("--data-dir faces {flag}"), USAGE, &parts);
+    }
+}
+
+#[test]
 fn a_checkpoint_that_is_not_the_runs_own() {
     let scratch = Scratch::with_run();
     let part = "a resumed run keeps its configuration";

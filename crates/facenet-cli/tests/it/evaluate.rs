@@ -108,6 +108,56 @@ fn the_protocols_flags_have_their_aliases_and_act() {
 }
 
 #[test]
+fn forms_are_scored_side_by_side_with_and_without_mirror_images() {
+    let scratch = Scratch::with_run();
+    let plain = check(&scratch, "").json();
+    let flipped = check(&scratch, "--use-flipped-images").json();
+    assert!(plain.get("stored").is_none(), "{plain}");
+    let forms = "--stored-as f32,f16,int8";
+    let json = check(&scratch, &format!("{forms} --use-flipped-images")).json();
+    let stored = json["stored"].as_array().expect("a list");
+    let row = |score: &serde_json::Value| {
+        let bytes = score["bytes"].as_u64().expect("a number");
+        (
+            score["stored_as"].clone(),
+            score["is_flipped"].clone(),
+            bytes,
+        )
+    };
+    // The run's embeddings have 16 numbers, and twice as many beside those of mirror images.
+    let expected = [
+        (json!("f32"), json!(false), 64),
+        (json!("f16"), json!(false), 32),
+        (json!("int8"), json!(false), 20),
+        (json!("f32"), json!(true), 128),
+        (json!("f16"), json!(true), 64),
+        (json!("int8"), json!(true), 36),
+    ];
+    assert_eq!(stored.iter().map(row).collect::<Vec<_>>(), expected);
+    for key in ["accuracy_mean", "val", "exact", "interval"] {
+        assert_eq!(stored[0][key], plain[key], "{key}");
+        assert_eq!(stored[3][key], flipped[key], "{key}");
+        assert_eq!(json[key], flipped[key], "{key}");
+    }
+    // The first form asked for is the one that the result is of.
+    let json = check(&scratch, "--stored-as int8,f32").json();
+    assert_eq!(json["exact"], json["stored"][0]["exact"]);
+    assert_eq!(json["stored"][1]["exact"], plain["exact"]);
+    let text = scratch.run(&format!("{SCORE} {forms}")).done().stdout;
+    let lines: Vec<_> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("stored"))
+        .collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(
+        lines[3].starts_with("int8       no               20  0."),
+        "{text}"
+    );
+    let wrong = scratch.run(&format!("{SCORE} --stored-as int4"));
+    assert_eq!(wrong.code, USAGE);
+}
+
+#[test]
 fn folds_of_the_pairs_file_are_scored_alone() {
     let scratch = Scratch::new();
     scratch

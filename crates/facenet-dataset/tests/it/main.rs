@@ -1,6 +1,7 @@
 //! The crate's integration tests, in one binary.
 
 mod checkup;
+mod fuzz;
 mod golden;
 mod hostile;
 mod loader;

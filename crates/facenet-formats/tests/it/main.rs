@@ -1,4 +1,5 @@
 //! Integration tests of facenet-formats.
 
+mod fuzz;
 mod graph;
 mod torch;

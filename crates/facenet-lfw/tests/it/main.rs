@@ -1,6 +1,7 @@
 //! Goldens, hostile and real files, properties and oracles of facenet-lfw.
 
 mod files;
+mod fuzz;
 mod golden;
 mod making;
 mod naive;

@@ -2,6 +2,7 @@
 
 mod device;
 mod files;
+mod fuzz;
 mod golden;
 #[cfg(feature = "cuda")]
 mod gpu;

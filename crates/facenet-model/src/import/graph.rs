@@ -10,6 +10,7 @@ use crate::import::layers::{BOTTLENECK, Kind, Layer, layers, scales};
 use crate::import::{Foreign, REFERENCE_MOMENTUM};
 use crate::model::shapes_of;
 use crate::state::listed;
+use crate::unfold::{FOLDED_MEAN, folded_variance};
 
 /// Multipliers of residual blocks are decimal fractions that went through float32.
 const SCALE_TOLERANCE: f32 = 1e-6;
@@ -23,6 +24,8 @@ pub(super) fn read(bytes: &[u8], image_size: usize) -> Result<Foreign, String> {
     let mut config = config_of(&graph, image_size)?;
     let shapes = shapes_of(&config).map_err(|error| error.to_string())?;
     let mut reading = Reading::new(&graph, shapes);
+    config.bn_eps = reading.epsilon(config.bn_eps);
+    reading.folded_variance = folded_variance(config.bn_eps);
     for layer in layers() {
         reading.layer(&layer);
     }
@@ -30,7 +33,6 @@ pub(super) fn read(bytes: &[u8], image_size: usize) -> Result<Foreign, String> {
         reading.check_scale(&scope, scale);
     }
     let tolerated = reading.left_over();
-    config.bn_eps = reading.epsilon(config.bn_eps);
     config.has_folded_norms = reading.is_folded;
     if reading.problems.is_empty() {
         Ok(Foreign {
@@ -72,6 +74,8 @@ struct Reading<'g> {
     taken: BTreeSet<String>,
     tensors: BTreeMap<String, Tensor>,
     is_folded: bool,
+    /// Running variance of a norm that only adds.
+    folded_variance: f32,
     problems: Vec<String>,
 }
 
@@ -97,6 +101,7 @@ impl<'g> Reading<'g> {
             taken: BTreeSet::new(),
             tensors: BTreeMap::new(),
             is_folded: false,
+            folded_variance: 1.0,
             problems: Vec::new(),
         }
     }
@@ -152,9 +157,9 @@ impl<'g> Reading<'g> {
     fn folded_norm(&mut self, ours: &str, scope: &str, taker: &Node<'_>) {
         self.is_folded = true;
         self.bias(&format!("{ours}.bias"), scope, taker);
-        for (name, value) in FOLDED {
-            self.put(&format!("{ours}.{name}"), value);
-        }
+        self.put(&format!("{ours}.weight"), 1.0);
+        self.put(&format!("{ours}.running_mean"), FOLDED_MEAN);
+        self.put(&format!("{ours}.running_var"), self.folded_variance);
     }
 
     fn bias(&mut self, ours: &str, scope: &str, taker: &Node<'_>) {
@@ -257,12 +262,6 @@ impl<'g> Reading<'g> {
 
 /// `FusedBatchNorm`'s epsilon where the node does not say it.
 const FUSED_DEFAULT: f32 = 1e-4;
-/// Statistics and gamma of a norm that only adds: `1 / sqrt(0.999 + 0.001)` is 1.
-const FOLDED: [(&str, f32); 3] = [
-    ("running_mean", 0.0),
-    ("running_var", 0.999),
-    ("weight", 1.0),
-];
 
 /// The node behind an input, and behind the `read` of a variable that was frozen.
 fn source(input: &str) -> &str {
@@ -314,20 +313,13 @@ fn convert(name: &str, array: &Array<'_>, shape: &[usize]) -> Result<Tensor, Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::import::written::{Nodes, bytes_of, constant, model, node, nodes_of};
+    use crate::import::written::{Nodes, bytes_of, constant, model, node, nodes_of, pictures};
     use crate::model::Model;
     use candle_core::DType;
 
     fn of(foreign: Foreign) -> Model {
         let built = Model::from_tensors(foreign.config, foreign.tensors, DType::F32, &Device::Cpu);
         built.expect("all tensors").0
-    }
-
-    fn pictures() -> Tensor {
-        let pixels = (0..2 * 3 * 75 * 75u32)
-            .map(|at| (at.wrapping_mul(2_654_435_761) >> 20) as f32 / 4096.0);
-        let pixels = Tensor::from_iter(pixels, &Device::Cpu).expect("small");
-        pixels.reshape((2, 3, 75, 75)).expect("as many")
     }
 
     #[test]
@@ -350,7 +342,7 @@ mod tests {
         assert!(folded.config.has_folded_norms);
         let embed = |model: &Model| {
             let rows = model
-                .embed(&pictures())
+                .embed(&pictures(2))
                 .and_then(|rows| Ok(rows.flatten_all()?.to_vec1::<f32>()?));
             rows.expect("they fit")
         };

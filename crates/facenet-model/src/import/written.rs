@@ -35,6 +35,30 @@ pub(super) fn model() -> Model {
     model
 }
 
+/// [`model`], with statistics of pictures, as it comes back from a graph with folded norms.
+pub(crate) fn folded_model() -> Model {
+    let ours = model();
+    ours.recalibrate(&[pictures(16)]).expect("sixteen pictures");
+    let foreign = super::graph::read(&bytes_of(nodes_of(&ours, true)), 75);
+    let super::Foreign {
+        config, tensors, ..
+    } = foreign.expect("the network");
+    let built = Model::from_tensors(config, tensors, DType::F32, &Device::Cpu);
+    built.expect("all tensors").0
+}
+
+/// `n` pictures for [`model`]: waves of other lengths and directions each.
+pub(crate) fn pictures(n: usize) -> Tensor {
+    let numbers = 0..n * 3 * 75 * 75;
+    let pixels = numbers.map(|at| {
+        let (plane, y, x) = (at / (75 * 75), at / 75 % 75, at % 75);
+        let (down, along) = ((plane * 7 % 11) as f32, (plane * 5 % 13) as f32);
+        ((down * y as f32 + along * x as f32) / 25.0 + plane as f32).sin()
+    });
+    let pixels = Tensor::from_iter(pixels, &Device::Cpu).expect("small");
+    pixels.reshape((n, 3, 75, 75)).expect("as many")
+}
+
 fn message() -> FieldWriter {
     FieldWriter::default()
 }

@@ -236,6 +236,8 @@ mod tests {
         let vb = store.builder(DType::F32, &Device::Cpu);
         let pass = Pass {
             train: None,
+            has_frozen_norms: false,
+            measurer: None,
             route: Route::Own,
             setting: facenet_ops::Setting::default(),
             is_traced: false,

@@ -32,6 +32,8 @@ pub(crate) struct Told {
     pub(crate) losses: Vec<f64>,
     /// Warnings.
     pub(crate) warnings: Vec<String>,
+    /// Notes.
+    pub(crate) notes: Vec<String>,
     /// Whether of the average, and the figures, of each score.
     pub(crate) scores: Vec<(bool, Report)>,
     /// Step of the run at which each round was mined.
@@ -63,6 +65,7 @@ impl Told {
                 self.scores.push((*is_ema, (*report).clone()));
             }
             Event::Warning(text) => self.warnings.push((*text).to_owned()),
+            Event::Note(text) => self.notes.push((*text).to_owned()),
             _ => {}
         }
     }

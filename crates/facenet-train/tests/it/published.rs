@@ -1,0 +1,158 @@
+//! The published model 20180408-102900 on LFW, from the JPEG files. It is found through
+//! `FACENET_PRETRAINED` or as `cargo xtask fixtures --pretrained` leaves it, photographs through
+//! `FACENET_TEST_DATA`; without them these tests skip, aloud. `cargo xtask ci` sets
+//! `FACENET_WHOLE_LFW`, and all ten folds are scored; else a few pairs of two.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use facenet_train::dataset::{DecodeLimits, Recipe};
+use facenet_train::lfw::Flip;
+use facenet_train::model::{Arithmetic, Precision};
+use facenet_train::{
+    Evaluation, ImportRequest, ModelSource, PUBLISHED_RECIPE, PairsSource, Protocol, Silent,
+    Storage, evaluate, import,
+};
+
+use crate::runs::Scratch;
+
+/// TensorFlow's accuracy and VAL of the same graph, pictures and pairs.
+const TENSORFLOW: (f64, f64) = (0.97467, 0.87500);
+/// What another decoder and other sums may cost: nine of 6,000 pairs.
+const ACCURACY_OFF: f64 = 0.0015;
+/// A fold's VAL hangs on the nearest three or four of 2,700 impostors: 45 of 3,000 pairs.
+const VAL_OFF: f64 = 0.015;
+/// Pairs of each kind of a fold, where not all are scored.
+const FEW: usize = 12;
+/// Rights of 48 pairs that a model at 0.975 falls below in one of 3,000 draws.
+const FEW_LEAST: f64 = 0.89;
+
+/// The published graph and LFW's folder; without one of them a message, and `None`.
+fn fixtures() -> Option<(PathBuf, PathBuf)> {
+    let fetched =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/graph_final.pb");
+    let graph = std::env::var_os("FACENET_PRETRAINED").map_or(fetched, PathBuf::from);
+    let lfw = std::env::var_os("FACENET_TEST_DATA").map(|root| PathBuf::from(root).join("lfw"));
+    let lfw = lfw.filter(|lfw| lfw.join("pairs.txt").is_file());
+    if let (true, Some(lfw)) = (graph.is_file(), lfw) {
+        return Some((graph, lfw));
+    }
+    eprintln!(
+        "SKIPPED: the published model is scored where `cargo xtask fixtures --pretrained` has \
+         fetched it (or FACENET_PRETRAINED names its file) and FACENET_TEST_DATA names a folder \
+         with lfw/pairs.txt"
+    );
+    None
+}
+
+/// The model as a folder of ours.
+fn imported(scratch: &Scratch, graph: PathBuf) -> PathBuf {
+    let output = scratch.path("published");
+    let request = ImportRequest {
+        file: graph,
+        output: output.clone(),
+        recipe: Recipe::named(PUBLISHED_RECIPE).expect("a known name"),
+        image_size: None,
+    };
+    import(&request).expect("the published model");
+    output
+}
+
+/// The score in each form, by pairs as they are and with their mirror images.
+fn scored(model: &Path, pairs: &PairsSource, precision: Precision) -> Evaluation {
+    let source = ModelSource {
+        model: model.to_owned(),
+        recipe: None,
+        allow_recipe_mismatch: false,
+        device: "cpu".to_owned(),
+        threads: None,
+        arithmetic: Arithmetic {
+            precision,
+            ..Arithmetic::of_inference()
+        },
+        loader_threads: 2,
+        batch_size: 90,
+        limits: DecodeLimits::default(),
+    };
+    let protocol = Protocol {
+        flip: (precision == Precision::F32).then_some(Flip::Concat),
+        stored_as: Storage::ALL.to_vec(),
+        ..Protocol::default()
+    };
+    let evaluation = evaluate(&source, pairs, &protocol, &mut Silent).expect("LFW is whole");
+    for score in &evaluation.stored {
+        let report = &score.report;
+        println!(
+            "{precision:?}, {}{}, {} bytes: {}, {}",
+            score.stored_as,
+            if score.is_flipped {
+                ", mirrored too"
+            } else {
+                ""
+            },
+            score.bytes,
+            report.accuracy_line(),
+            report.validation_line(),
+        );
+    }
+    evaluation
+}
+
+/// The first pairs of each kind of the first two folds, as a file.
+fn few_pairs(scratch: &Scratch, lfw: &Path) -> PathBuf {
+    let text = fs::read_to_string(lfw.join("pairs.txt")).expect("readable");
+    let lines: Vec<_> = text.lines().skip(1).collect();
+    let mut chosen = format!("2\t{FEW}\n");
+    for block in lines.chunks(300).take(4) {
+        for line in &block[..FEW] {
+            chosen += line;
+            chosen.push('\n');
+        }
+    }
+    let path = scratch.path("few.txt");
+    fs::write(&path, chosen).expect("writable");
+    path
+}
+
+#[test]
+fn the_published_model_scores_what_tensorflow_scores() {
+    let Some((graph, lfw)) = fixtures() else {
+        return;
+    };
+    let scratch = Scratch::new();
+    let model = imported(&scratch, graph);
+    let is_whole = std::env::var_os("FACENET_WHOLE_LFW").is_some();
+    let pairs = PairsSource {
+        pairs: if is_whole {
+            lfw.join("pairs.txt")
+        } else {
+            few_pairs(&scratch, &lfw)
+        },
+        dir: lfw,
+        folds: None,
+        allow_missing: false,
+    };
+    for precision in [Precision::F32, Precision::Bf16] {
+        let evaluation = scored(&model, &pairs, precision);
+        let plain = &evaluation.stored[0].report;
+        if is_whole {
+            check_whole(&evaluation);
+        } else {
+            assert_eq!(plain.n_same, 2 * FEW);
+            assert!(plain.accuracy_mean >= FEW_LEAST, "{precision:?}: {plain}");
+        }
+    }
+}
+
+/// Every form's figures are TensorFlow's, but for what the tolerances allow.
+#[track_caller]
+fn check_whole(evaluation: &Evaluation) {
+    for score in evaluation.stored.iter().filter(|score| !score.is_flipped) {
+        let (report, (accuracy, val)) = (&score.report, TENSORFLOW);
+        assert_eq!((report.n_same, report.n_different), (3000, 3000));
+        let off = (report.accuracy_mean - accuracy).abs();
+        assert!(off <= ACCURACY_OFF, "{}: {report}", score.stored_as);
+        let off = (report.val.expect("it has both kinds") - val).abs();
+        assert!(off <= VAL_OFF, "{}: {report}", score.stored_as);
+    }
+}

@@ -1,0 +1,4 @@
+#![no_main]
+//! See `src/recipe.rs`.
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("recipe", bytes));

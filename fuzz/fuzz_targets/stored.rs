@@ -1,0 +1,4 @@
+#![no_main]
+//! See `src/stored.rs`.
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("stored", bytes));

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod embeddings;
+#[cfg(feature = "networks")]
+mod events;
+mod gallery;
+mod graph;
+#[cfg(feature = "networks")]
+mod import;
+#[cfg(feature = "networks")]
+mod model_config;
+mod pairs;
+mod people;
+mod picture;
+mod recipe;
+#[cfg(feature = "networks")]
+mod schedule;
+mod state_dict;
+#[cfg(feature = "networks")]
+mod stored;
+mod target;
+mod wire;
+
+pub use target::{TARGETS, Target, run};
