@@ -258,7 +258,7 @@ pub struct TrainArgs {
     pub max_empty_rounds: Option<u32>,
 
     /// How a round's triplets become steps: one-pass, a step a round on all of them; reference,
-    /// many steps, and its rule [default: one-pass; reference with --batch-size]
+    /// many steps [default: one-pass; reference with --batch-size]
     #[arg(long, value_parser = named::<Strategy>, help_heading = "Training")]
     pub strategy: Option<Strategy>,
     /// With one-pass, most images that go through the network at once

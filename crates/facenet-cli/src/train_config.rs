@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use facenet_train::dataset::Recipe;
 use facenet_train::{Strategy, TrainConfig, fastest_precision};
 
-use crate::args::{Preset, RecipeArgs, TrainArgs};
+use crate::args::{RecipeArgs, TrainArgs};
 use crate::failure::Failure;
 use crate::loss::check_loss;
 use crate::strategy::strategy;
@@ -26,12 +26,12 @@ macro_rules! take_given_some {
     };
 }
 
-/// The configuration that the flags ask for: with `--data-dir` ours, or the reference's with its
-/// strategy, the demo's without, and explicit flags over either.
+/// The configuration that the flags ask for: with `--data-dir` a preset's, the demo's without, and
+/// explicit flags over either.
 pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     let strategy = strategy(args)?;
     let mut config = match &args.data_dir {
-        Some(data_dir) => with_folder(args.preset, strategy, data_dir.clone()),
+        Some(data_dir) => args.preset.of(data_dir.clone()),
         None => TrainConfig::demo(),
     };
     config.strategy = strategy;
@@ -47,15 +47,6 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         *base = expand(&base.to_string_lossy(), std::env::home_dir());
     }
     Ok(config)
-}
-
-/// What flags that are not given stand at; the reference's strategy comes with its rule.
-fn with_folder(preset: Preset, strategy: Strategy, data_dir: PathBuf) -> TrainConfig {
-    match (preset, strategy) {
-        (Preset::Reference, Strategy::Reference) => TrainConfig::reference(data_dir),
-        (Preset::Reference, Strategy::OnePass) => TrainConfig::new(data_dir),
-        (Preset::Lfw, _) => TrainConfig::lfw(data_dir),
-    }
 }
 
 /// Whether the precision is left to us: not that of the demo, nor of the reference's strategy, which
@@ -81,8 +72,6 @@ fn refuse_both_sources(args: &TrainArgs) -> Result<(), Failure> {
 }
 
 fn apply_explicit(args: &TrainArgs, config: &mut TrainConfig) {
-    // Which belongs to the default's rule, and not to one that was asked for.
-    config.only_violating &= args.rule.is_none();
     take_given!(args => config;
         synthetic_identities, synthetic_images, synthetic_test_identities, max_bad_share,
         image_size, random_crop, random_flip, random_rotate,
@@ -181,6 +170,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
     use clap::Parser;
+    use facenet_train::model::Precision;
     use facenet_train::{Leftover, Loss, MiningMode, OptimizerKind};
 
     fn config_of(line: &str) -> TrainConfig {
@@ -269,18 +259,13 @@ mod tests {
     #[test]
     fn with_a_folder_a_step_is_a_round_unless_a_batch_is_asked_for() {
         let config = config_of("train --data-dir D");
-        let strategy_and_rule = |config: &TrainConfig| {
-            let rule = config.rule.to_string();
-            (config.strategy, rule, config.only_violating)
-        };
-        let (one_pass, all) = (Strategy::OnePass, "batch-all".to_owned());
-        assert_eq!(strategy_and_rule(&config), (one_pass, all.clone(), true));
+        assert_eq!(config.strategy, Strategy::OnePass);
         assert_eq!(config.precision, fastest_precision("cpu"));
-        let config = config_of("train --data-dir D --rule batch-all");
-        assert_eq!(strategy_and_rule(&config), (one_pass, all, false));
         let config = config_of("train --data-dir D --batch-size 90 --mining-mode train");
         assert_eq!((config.batch_size, config.image_size), (90, 160));
         assert_eq!(config.mining_mode, MiningMode::Train);
+        assert_eq!(config.strategy, Strategy::Reference);
+        assert_eq!(config.precision, Precision::F32);
         assert_eq!(config.rule.to_string(), "violating");
         let home = |path| expand(path, std::env::home_dir());
         assert_eq!(config.logs_base_dir, home("~/logs/facenet"));

@@ -101,12 +101,11 @@ impl TrainConfig {
     }
 
     /// The reference's settings, and of those that it lacks what came furthest in equal time
-    /// (BENCHMARKS.md): a step a round, on all triplets that violate the margin.
+    /// (BENCHMARKS.md): a step a round. Precision is the caller's to choose:
+    /// [`fastest_precision`](crate::fastest_precision).
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             strategy: Strategy::OnePass,
-            rule: Rule::BatchAll,
-            only_violating: true,
             ..Self::reference(data_dir)
         }
     }
@@ -124,6 +123,8 @@ impl TrainConfig {
             people_per_batch: 16,
             images_per_person: 4,
             // With `reference` too a round is one step: 64 images give at most 192 pairs x 60 negatives.
+            rule: Rule::BatchAll,
+            only_violating: true,
             batch_size: 3 * 192 * 60,
             epoch_size: 55,
             max_nrof_epochs: 3,

@@ -1,6 +1,9 @@
 //! Settings of whole runs.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
+use facenet_train::TrainConfig;
 
 /// What flags that are not given stand at, with --data-dir.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -10,4 +13,14 @@ pub enum Preset {
     Reference,
     /// MobileFaceNet at 48 pixels of LFW's frames: as measured, half an hour on one core.
     Lfw,
+}
+
+impl Preset {
+    /// Its settings, on a folder of people.
+    pub(crate) fn of(self, data_dir: PathBuf) -> TrainConfig {
+        match self {
+            Self::Reference => TrainConfig::new(data_dir),
+            Self::Lfw => TrainConfig::lfw(data_dir),
+        }
+    }
 }
