@@ -113,7 +113,7 @@ impl Checkup {
     ///
     /// - exact duplicates have one SHA-256 of the file;
     /// - near duplicates have difference hashes (dHash: 9 x 8 cells of mean luma, 64 bits) that
-    ///   differ in at most 3 bits, and 16 x 16 cells of mean luma that differ by at most 5 levels
+    ///   differ in at most 3 bits, and 16 x 16 cells of mean luma that differ by at most 3 levels
     ///   of 255 on average, each picture's mean taken off. Links of these two kinds connect a set.
     ///   Pictures that are nearly one colour are odd, and near nothing.
     ///

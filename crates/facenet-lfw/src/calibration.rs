@@ -126,7 +126,7 @@ impl Counts {
             return Err(LfwError::Unsupported {
                 far,
                 people_pairs: self.people_pairs,
-                needed: needed.round() as u64,
+                needed: (needed * (1.0 - 1e-9)).ceil() as u64,
             });
         }
         Ok(())

@@ -163,6 +163,18 @@ impl Stored {
             .get("embeddings")
             .filter(|tensor| tensor.rank() == 2)
             .ok_or_else(|| Self::wrong(path, "found no tensor `embeddings` of two dimensions"))?;
+        let (n, dim) = embeddings.dims2()?;
+        if dim == 0 {
+            return Err(Self::wrong(path, "found embeddings without a number"));
+        }
+        let paths = stored_paths(path)?;
+        if let Some(paths) = paths.as_ref().filter(|paths| paths.len() != n) {
+            let what = format!(
+                "found {} paths, expected one for each of {n} embeddings",
+                paths.len()
+            );
+            return Err(Self::wrong(path, &what));
+        }
         let as_f32 = embeddings.to_dtype(candle_core::DType::F32)?;
         let is_same = match tensors.get("issame") {
             Some(flags) => {
@@ -179,8 +191,8 @@ impl Stored {
         };
         Ok(Self {
             rows: as_f32.flatten_all()?.to_vec1()?,
-            dim: embeddings.dim(1)?,
-            paths: stored_paths(path)?,
+            dim,
+            paths,
             is_same,
             path: path.to_owned(),
         })
@@ -381,6 +393,27 @@ mod tests {
         let stored = Stored::read(&path).expect("as written");
         assert_eq!((stored.rows, stored.dim), (embedded().rows, 2));
         assert_eq!(stored.paths, Some(embedded().paths));
+    }
+
+    #[test]
+    fn rows_without_numbers_and_paths_of_other_rows_are_refused() {
+        let dir = tempfile::tempdir().expect("a scratch folder");
+        let path = dir.path().join("x.safetensors");
+        let check = |shape: [usize; 2], expected: &str| {
+            let bytes = vec![0; 4 * shape[0] * shape[1]];
+            let view = TensorView::new(safetensors::Dtype::F32, shape.to_vec(), &bytes);
+            let paths = HashMap::from([(PATHS.to_owned(), r#"["a", "b", "c"]"#.to_owned())]);
+            let view = [("embeddings", view.expect("as long as its shape"))];
+            let bytes = safetensors::serialize(view, Some(paths)).expect("a file");
+            std::fs::write(&path, bytes).expect("writable");
+            let error = Stored::read(&path).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            [2, 2],
+            "found 3 paths, expected one for each of 2 embeddings",
+        );
+        check([3, 0], "found embeddings without a number");
     }
 
     #[test]

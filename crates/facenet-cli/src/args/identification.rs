@@ -18,7 +18,7 @@ pub struct IdentificationArgs {
 }
 
 /// What has no meaning without pairs.
-const OF_PAIRS: [&str; 7] = [
+const OF_PAIRS: [&str; 9] = [
     "lfw_pairs",
     "lfw_nrof_folds",
     "lfw_folds",
@@ -26,4 +26,6 @@ const OF_PAIRS: [&str; 7] = [
     "distance",
     "subtract_mean",
     "use_flipped_images",
+    "stored_as",
+    "far_target",
 ];

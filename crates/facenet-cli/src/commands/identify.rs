@@ -21,7 +21,7 @@ struct Answered<'a> {
     threshold: Option<f64>,
     /// What is known of the threshold; none of one that was given.
     calibration: Option<&'a OperatingPoint>,
-    /// Share of strangers taken for somebody, at most; none without a calibration.
+    /// Share of strangers taken for somebody, at most, by the upper end of the FAR's interval; none without a calibration.
     false_alarms_at_most: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &IdentifyArgs, output: Output) -> Result<(), Failure> {
     let point = decision
         .as_ref()
         .and_then(|decision| decision.point.as_ref());
-    let bound = point.map(|point| false_alarms(point.far_target, report.n_templates));
+    let bound = point.map(|point| false_alarms(point.far_interval[1], report.n_templates));
     let lines = report
         .images
         .iter()
@@ -58,7 +58,10 @@ pub(crate) fn run(args: &IdentifyArgs, output: Output) -> Result<(), Failure> {
     output.result(&lines.join("\n"), &answered)
 }
 
-/// A stranger passes one of `templates` comparisons with this probability at most (Boole).
+/// A stranger passes one of `templates` comparisons with this probability at most (Boole), where
+/// strangers are as those of the calibration.
+///
+/// - `far`: the upper end of its interval
 fn false_alarms(far: f64, templates: usize) -> f64 {
     (far * templates as f64).min(1.0)
 }
@@ -83,7 +86,7 @@ fn footer(decision: Option<&Decision>, bound: Option<f64>, report: &IdentifyRepo
         (None, _) => format!("{among}; {UNCALIBRATED}, or give --threshold"),
         (Some(decision), None) => format!("{among}, by {}", threshold_text(decision)),
         (Some(decision), Some(bound)) => format!(
-            "{among}, by {}, a comparison; of strangers up to {:.1} % are taken for somebody",
+            "{among}, by {}, a comparison; of strangers like the calibration's up to {:.1} % are taken for somebody",
             threshold_text(decision),
             100.0 * bound
         ),

@@ -329,11 +329,13 @@ fn identification_that_cannot_be_measured() {
         &["--lfw-dir"],
     );
     scratch.refuses(&line.replace("people", "nowhere"), DATA, &["nowhere"]);
-    assert_eq!(scratch.run(&format!("{line} --subtract-mean")).code, USAGE);
-    assert_eq!(
-        scratch.run(&format!("{line} --false-alarm-rate 0")).code,
-        USAGE
-    );
+    for flag in [
+        "--subtract-mean",
+        "--stored-as int8",
+        "--false-alarm-rate 0",
+    ] {
+        assert_eq!(scratch.run(&format!("{line} {flag}")).code, USAGE, "{flag}");
+    }
     scratch
         .run("embed people --model run/model --output e.npy")
         .done();

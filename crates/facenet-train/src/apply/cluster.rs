@@ -54,11 +54,7 @@ pub fn to_cluster(
         return embed(source, &[input.to_owned()], observer);
     }
     let stored = Stored::read(input)?;
-    let n = stored.rows.len() / stored.dim.max(1);
-    let paths = stored
-        .paths
-        .filter(|paths| paths.len() == n && stored.dim > 0);
-    let Some(paths) = paths else {
+    let Some(paths) = stored.paths else {
         return Err(TrainError::Data {
             path: input.to_owned(),
             what: "found no path for each embedding, expected metadata `paths`".to_owned(),

@@ -1,6 +1,6 @@
 //! Closed- and open-set identification figures of a model.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facenet_lfw::{Faces, Identification, identification};
 
@@ -11,7 +11,8 @@ use crate::error::TrainError;
 use crate::evaluate::ModelSource;
 use crate::observer::Observer;
 
-/// Identification figures on a folder of people: [`facenet_lfw::identification`] has the protocol.
+/// Identification figures on a folder of people, and the files passed over: [`facenet_lfw::identification`]
+/// has the protocol.
 ///
 /// # Errors
 /// As [`embed_people`]; [`TrainError::Lfw`] where nobody has two images.
@@ -20,11 +21,11 @@ pub fn evaluate_identification(
     root: &Path,
     false_alarm_target: f64,
     observer: &mut dyn Observer,
-) -> Result<Identification, TrainError> {
+) -> Result<(Identification, Vec<(PathBuf, String)>), TrainError> {
     let people = embed_people(source, root, observer)?;
     on_threads(source.threads, || {
         let faces = Faces::new(&people.rows, people.dim, &people.owners)?;
-        Ok(identification(&faces, false_alarm_target)?)
+        Ok((identification(&faces, false_alarm_target)?, people.skipped))
     })
 }
 
@@ -51,7 +52,7 @@ pub fn evaluate_stored_identification(
 
 /// Rows in the order of their paths, as a folder is read, and whose image each is.
 fn by_path(rows: &[f32], dim: usize, paths: &[String]) -> (Vec<f32>, Vec<u32>) {
-    let mut order: Vec<_> = rows.chunks(dim.max(1)).zip(paths).collect();
+    let mut order: Vec<_> = rows.chunks(dim).zip(paths).collect();
     order.sort_by_key(|&(_, path)| (folder(path), path.as_str()));
     let mut owner = 0;
     let owners = order.windows(2).map(|pair| {

@@ -97,6 +97,13 @@ pub(super) fn embed_all(
         batch: source.batch_size,
     };
     let rows = embed_pictures(&model, &feed, &pass, &Mode::Eval, Stage::Embed, observer)?;
+    if rows.values.iter().any(|x| !x.is_finite()) {
+        return Err(TrainError::checkpoint(
+            &source.model,
+            "the model gives embeddings that are not finite",
+            "use a model that has not diverged",
+        ));
+    }
     Ok((rows, feed.quarantined()))
 }
 

@@ -1,18 +1,33 @@
 //! `facenet evaluate --identification`.
 
+use std::path::PathBuf;
+
 use facenet_train::apply::{evaluate_identification, evaluate_stored_identification};
 use facenet_train::lfw::{Identification, OpenSet};
+use serde::Serialize;
 
 use crate::args::EvaluateArgs;
-use crate::commands::embed::model_source;
+use crate::commands::embed::{model_source, tell_skipped};
 use crate::failure::Failure;
 use crate::progress::Console;
 use crate::report::Output;
 
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Scored<'a> {
+    #[serde(flatten)]
+    figures: &'a Identification,
+    /// Files that were no readable image, and why.
+    skipped: &'a [(PathBuf, String)],
+}
+
 pub(super) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
     let false_alarms = args.identification.false_alarm_rate;
-    let found = match (&args.embeddings, &args.model, &args.lfw_dir) {
-        (Some(file), _, _) => evaluate_stored_identification(file, false_alarms)?,
+    let (found, skipped) = match (&args.embeddings, &args.model, &args.lfw_dir) {
+        (Some(file), _, _) => {
+            let found = evaluate_stored_identification(file, false_alarms)?;
+            (found, Vec::new())
+        }
         (None, Some(model), Some(dir)) => {
             let source = model_source(model.clone(), &args.source)?;
             let mut console = Console::new(output);
@@ -24,7 +39,14 @@ pub(super) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
             ));
         }
     };
-    output.result(&text(&found), &found)
+    tell_skipped(&skipped, output);
+    output.result(
+        &text(&found),
+        &Scored {
+            figures: &found,
+            skipped: &skipped,
+        },
+    )
 }
 
 fn text(found: &Identification) -> String {
