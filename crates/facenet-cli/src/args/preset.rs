@@ -11,7 +11,7 @@ pub enum Preset {
     /// The reference's settings: Inception-ResNet-v1 at 160 pixels.
     #[default]
     Reference,
-    /// MobileFaceNet at 48 pixels of LFW's frames: as measured, half an hour on one core.
+    /// MobileFaceNet at 48 pixels of LFW's frames, 6,000 steps: some 25 minutes of a core in bf16.
     Lfw,
 }
 
