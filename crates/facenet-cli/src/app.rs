@@ -16,14 +16,17 @@ use crate::values::with_dashes;
 /// 0 done, 2 usage, 3 data, 4 diverged or starved, 5 checkpoint or model, 6 resources.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let typed = with_dashes(arguments);
-    let is_json = typed.iter().any(|argument| argument == "--json");
+    let is_json = asks_for_json(&typed);
     let resolved = match config_file::resolve(typed) {
         Ok(resolved) => resolved,
         Err(failure) => return failure.report(is_json),
     };
     let cli = match Cli::try_parse_from(&resolved.arguments) {
         Ok(cli) => cli,
-        Err(error) => return failure::usage(&error, is_json, resolved.origin(&error)),
+        Err(error) => {
+            let is_json = asks_for_json(&resolved.arguments);
+            return failure::usage(&error, is_json, resolved.origin(&error));
+        }
     };
     report::start_logging(cli.output);
     let output = Output::new(cli.output);
@@ -31,6 +34,12 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(cli.output.json),
     }
+}
+
+/// Whether a command line that may not parse has `--json` among its flags.
+fn asks_for_json(arguments: &[OsString]) -> bool {
+    let mut flags = arguments.iter().take_while(|word| *word != "--");
+    flags.any(|word| word == "--json")
 }
 
 fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure> {

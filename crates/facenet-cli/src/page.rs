@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use facenet_train::replace_file;
 
 use crate::failure::Failure;
 
@@ -51,24 +51,8 @@ impl Page {
     /// A [`Failure`] of class resources, naming the file.
     pub(crate) fn write(mut self, file: &Path) -> Result<(), Failure> {
         self.push("</main>\n</body>\n</html>\n");
-        replace(file, self.html.as_bytes()).map_err(|error| {
-            Failure::resources(format!(
-                "{}: cannot write ({error}); check that the folder exists and that the disk has room",
-                file.display()
-            ))
-        })
+        Ok(replace_file(file, self.html.as_bytes())?)
     }
-}
-
-/// Puts bytes in place of a file at once.
-fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let parent = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let scratch = NamedTempFile::new_in(parent.unwrap_or(Path::new(".")))?;
-    std::fs::write(scratch.path(), bytes)?;
-    scratch.as_file().sync_all()?;
-    scratch.persist(file).map(drop).map_err(|error| error.error)
 }
 
 /// Text as it may stand in HTML, also within quotes.

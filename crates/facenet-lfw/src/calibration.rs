@@ -58,8 +58,8 @@ pub struct OperatingPoint {
 
 /// Finds the threshold of each wanted FAR among all comparisons of `faces`.
 ///
-/// Comparisons are made and forgotten; kept are the nearest different ones, some 50 bytes times
-/// three times the largest FAR times their number.
+/// Comparisons are made and forgotten; kept are the nearest different ones, on each thread at most
+/// some 50 bytes times three times the largest FAR times the number of all.
 ///
 /// - `far_targets`: above 0, at most [`MAX_FAR`]
 ///
@@ -83,6 +83,18 @@ pub fn calibrate(faces: &Faces<'_>, far_targets: &[f64]) -> Result<Vec<Operating
     };
     let points = far_targets.iter().map(|&far| evidence.point(far));
     points.collect()
+}
+
+/// Refuses a FAR that no threshold is sought for.
+///
+/// # Errors
+/// [`LfwError::CalibrationFar`] unless it is above 0 and at most [`MAX_FAR`].
+pub fn check_far(far: f64) -> Result<(), LfwError> {
+    if far > 0.0 && far <= MAX_FAR {
+        Ok(())
+    } else {
+        Err(LfwError::CalibrationFar { found: far })
+    }
 }
 
 /// How much there is to compare.
@@ -117,9 +129,7 @@ impl Counts {
     }
 
     fn check(&self, far: f64) -> Result<(), LfwError> {
-        if !(far > 0.0 && far <= MAX_FAR) {
-            return Err(LfwError::CalibrationFar { found: far });
-        }
+        check_far(far)?;
         let needed = ERRORS_WANTED / far;
         // A product of decimal fractions: 10 / 0.001 must not ask for 10,000.000000000002.
         if (self.people_pairs as f64) < needed * (1.0 - 1e-9) {

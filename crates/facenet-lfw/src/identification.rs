@@ -14,7 +14,7 @@ pub const DEFAULT_FALSE_ALARMS: f64 = 0.01;
 /// The gallery holds the first image of everyone with two or more; their other images are the known
 /// probes. Images of people with a single one are the unknown probes: nobody of them is enrolled.
 /// Intervals are Clopper and Pearson's, 95 %, probes taken as independent (those of one person are
-/// not, which makes them a little too narrow).
+/// not, which makes them too narrow).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Identification {
     /// People in the gallery, one image each.

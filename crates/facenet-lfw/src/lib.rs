@@ -25,7 +25,7 @@ mod roc;
 mod share;
 mod val;
 
-pub use calibration::{ERRORS_WANTED, MAX_FAR, OperatingPoint, REPLICATES, calibrate};
+pub use calibration::{ERRORS_WANTED, MAX_FAR, OperatingPoint, REPLICATES, calibrate, check_far};
 pub use clusters::PairwiseScore;
 pub use distance::{Metric, distances};
 pub use error::LfwError;

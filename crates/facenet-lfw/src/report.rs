@@ -45,7 +45,7 @@ pub struct Report {
     /// The figures from all thresholds.
     pub exact: Exact,
     /// 95 % confidence interval of the accuracy: Wilson's, for the right decisions pooled over
-    /// folds, pairs taken as independent (people who recur make it a little too narrow).
+    /// folds, pairs taken as independent (people who recur make it too narrow).
     pub interval: [f64; 2],
     /// Same pairs scored.
     pub n_same: usize,

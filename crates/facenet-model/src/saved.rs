@@ -24,6 +24,8 @@ pub const CARD_FILE: &str = "README.md";
 pub const CALIBRATION_FILE: &str = "calibration.json";
 /// Version of the folder's layout that this code writes and reads.
 pub const FORMAT: u32 = 1;
+/// What the names of files begin with that are written beside them, until they are whole.
+const SCRATCH_PREFIX: &str = ".scratch-";
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG: u64 = 1 << 24;
 
@@ -122,6 +124,10 @@ fn check_replaceable(dir: &Path) -> Result<(), ModelError> {
         let name = entry
             .map_err(|e| ModelError::io(dir, "list the folder", e))?
             .file_name();
+        // What an interrupted write left beside them goes too.
+        if name.to_string_lossy().starts_with(SCRATCH_PREFIX) {
+            continue;
+        }
         if ![TENSORS_FILE, CONFIG_FILE, CARD_FILE, CALIBRATION_FILE]
             .map(OsStr::new)
             .contains(&name.as_os_str())

@@ -99,10 +99,10 @@ pub fn doctor(
         diagnosis.findings.extend(own.shared_with(other));
     }
     if let Some(model) = request.model.as_ref().filter(|_| diagnosis.readable > 0) {
-        let people = on_threads(model.threads, || {
-            embedded(model, &own, other.as_ref(), observer)
+        on_threads(model.threads, || {
+            let people = embedded(model, &own, other.as_ref(), observer)?;
+            diagnosis.tell_apart(&people, request)
         })?;
-        diagnosis.tell_apart(&people, request)?;
     }
     Ok(diagnosis)
 }
@@ -114,11 +114,10 @@ impl Diagnosis {
         (own, other): &(People, Option<People>),
         request: &DoctorRequest,
     ) -> Result<(), TrainError> {
-        let Some(mut separation) = Separation::of(own) else {
+        let measured = Separation::of(own, request.same_below, request.other_above);
+        let Some(separation) = measured else {
             return Ok(());
         };
-        separation.same_below = request.same_below.unwrap_or(separation.same_below);
-        separation.other_above = request.other_above.unwrap_or(separation.other_above);
         self.suspects = own.suspects(&separation)?;
         if let Some(other) = other {
             self.suspects.extend(own.shared_with(other, &separation)?);

@@ -20,7 +20,10 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
 }
 
 /// Puts a whole file in place, whether or not there was one: a scratch file, then a rename.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+///
+/// # Errors
+/// [`TrainError::Io`] naming the file.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
     let failed = |source| TrainError::io(path, "write this file", source);
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(failed(std::io::ErrorKind::InvalidInput.into()));
@@ -38,6 +41,48 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
         return Err(failed(source));
     }
     sync_folder(folder)
+}
+
+/// Makes a folder that was not there: whole, as `fill` leaves it, or not at all.
+///
+/// - `flag`: what the folder's name was given by
+pub(crate) fn new_folder(
+    folder: &Path,
+    flag: &'static str,
+    fill: impl FnOnce(&Path) -> Result<(), TrainError>,
+) -> Result<(), TrainError> {
+    if folder.exists() {
+        let problem = format!("{} exists; give a folder that does not", folder.display());
+        return Err(TrainError::config(flag, problem));
+    }
+    let parent = folder
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let parent = parent.unwrap_or(Path::new("."));
+    fs::create_dir_all(parent)
+        .map_err(|source| TrainError::io(parent, "make this folder", source))?;
+    let scratch = scratch_builder()
+        .tempdir_in(parent)
+        .map_err(|source| TrainError::io(parent, "make a scratch folder in it", source))?;
+    fill(scratch.path())?;
+    fs::rename(scratch.path(), folder)
+        .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
+    // Renamed away: there is nothing left to delete.
+    let _ = scratch.keep();
+    sync_folder(parent)
+}
+
+/// Scratch folders with the permissions of any new folder.
+fn scratch_builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(SCRATCH_PREFIX);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // The process's mask takes its part away.
+        builder.permissions(fs::Permissions::from_mode(0o777));
+    }
+    builder
 }
 
 /// Appends to a file, which may be new, in one write.
@@ -97,6 +142,23 @@ mod tests {
         assert!(replace(&path, b"x").is_err(), "a folder is in the way");
         assert_eq!(names(folder.path()), ["taken"]);
         assert!(replace(&folder.path().join("no/such.txt"), b"x").is_err());
+    }
+
+    #[test]
+    fn a_folder_appears_filled_or_not_at_all() {
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let folder = root.path().join("new");
+        let failed = new_folder(&folder, "--output", |scratch| {
+            fs::create_dir(scratch.join("half")).expect("writable");
+            Err(TrainError::config("--flag", "refused"))
+        });
+        assert!(failed.is_err() && names(root.path()).is_empty());
+        let fill = |scratch: &Path| write_new(&scratch.join("a.txt"), b"1");
+        new_folder(&folder, "--output", fill).expect("writable");
+        assert_eq!(names(&folder), ["a.txt"]);
+        let taken = new_folder(&folder, "--output", |_| Ok(())).expect_err("taken");
+        assert_eq!(taken.exit_class().code(), 2);
+        assert_eq!(names(root.path()), ["new"]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use facenet_dataset::{DecodeLimits, Folder, Pictures, Recipe};
+use facenet_dataset::{DecodeLimits, Folder, ImageId, Pictures, Recipe};
 use facenet_lfw::Report;
 use facenet_model::{Arithmetic, Mode, Model, load_model};
 
@@ -203,7 +203,7 @@ fn embed_files(
             remedy: READABLE.to_owned(),
         });
     }
-    let path = |id: &facenet_dataset::ImageId| paths[id.image as usize].display().to_string();
+    let path = |id: &ImageId| paths[id.image as usize].display().to_string();
     let paths = rows.ids.iter().map(path).collect();
     Ok(Embedded {
         rows: rows.values,
@@ -220,11 +220,30 @@ pub(crate) fn embed_paths(
     paths: Vec<PathBuf>,
     observer: &mut dyn Observer,
 ) -> Result<(Rows, Skipped), TrainError> {
-    let (model, recipe) = open(source, observer)?;
     let limits = source.limits;
-    let files = Files { paths, limits };
-    let ids = files.ids();
-    let feed = source.feed(Arc::new(files), recipe, &model, 1.0)?;
+    embed_all(source, Arc::new(Files { paths, limits }), 1.0, observer)
+}
+
+/// Embeds every picture of a set, in order; unreadable ones have no row and are listed.
+///
+/// - `max_bad_share`: as in [`ModelSource::feed`]
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] for a model whose embeddings are not finite.
+pub(crate) fn embed_all(
+    source: &ModelSource,
+    pictures: Arc<dyn Pictures>,
+    max_bad_share: f64,
+    observer: &mut dyn Observer,
+) -> Result<(Rows, Skipped), TrainError> {
+    let (model, recipe) = open(source, observer)?;
+    let sizes = pictures.sizes();
+    let identities = (0..).zip(&sizes);
+    let images = identities.flat_map(|(identity, &n)| (0..n).map(move |image| (identity, image)));
+    let ids: Vec<_> = images
+        .map(|(identity, image)| ImageId { identity, image })
+        .collect();
+    let feed = source.feed(pictures, recipe, &model, max_bad_share)?;
     let pass = Pass {
         purpose: Purpose::Score,
         epoch: 0,
@@ -233,6 +252,13 @@ pub(crate) fn embed_paths(
         batch: source.batch_size,
     };
     let rows = embed_pictures(&model, &feed, &pass, &Mode::Eval, Stage::Embed, observer)?;
+    if rows.values.iter().any(|x| !x.is_finite()) {
+        return Err(TrainError::checkpoint(
+            &source.model,
+            "the model gives embeddings that are not finite",
+            "use a model that has not diverged",
+        ));
+    }
     Ok((rows, feed.quarantined()))
 }
 

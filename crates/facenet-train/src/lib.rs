@@ -77,6 +77,7 @@ pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET}
 pub use device::open_device;
 pub use doctor::{Diagnosis, DoctorRequest, Separation, Suspect, SuspectKind, doctor};
 pub use dry_run::{DryRun, dry_run};
+pub use durable::replace as replace_file;
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};
 pub use evaluate::{Embedded, Evaluation, ModelSource, embed, evaluate, evaluate_embeddings};

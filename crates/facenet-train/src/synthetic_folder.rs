@@ -7,7 +7,7 @@ use facenet_dataset::{Rgb8, Synthetic, write_png};
 use facenet_lfw::{PairsConfig, Person, make_pairs};
 use rayon::prelude::*;
 
-use crate::durable::SCRATCH_PREFIX;
+use crate::durable;
 use crate::error::TrainError;
 
 /// Sides of a picture, in pixels; within what the decoder reads back.
@@ -30,35 +30,20 @@ pub fn write_synthetic(
     pairs: &PairsConfig,
     folder: &Path,
 ) -> Result<PathBuf, TrainError> {
-    if folder.exists() {
-        let problem = format!("{} exists; give a folder that does not", folder.display());
-        return Err(TrainError::config("FOLDER", problem));
-    }
     check_sizes(people)?;
     let persons: Vec<_> = (0..people.identities)
         .map(|identity| person(people, identity))
         .collect();
     let pairs = make_pairs(&persons, pairs)?;
-    let parent = folder
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)
-        .map_err(|source| TrainError::io(parent, "make this folder", source))?;
-    let scratch = tempfile::Builder::new()
-        .prefix(SCRATCH_PREFIX)
-        .tempdir_in(parent)
-        .map_err(|source| TrainError::io(parent, "make a scratch folder in it", source))?;
-    persons
-        .par_iter()
-        .enumerate()
-        .try_for_each(|(identity, person)| {
-            write_person(people, identity as u32, person, scratch.path())
-        })?;
-    pairs.write(&scratch.path().join("pairs.txt"))?;
-    let scratch = scratch.keep();
-    fs::rename(&scratch, folder)
-        .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
+    durable::new_folder(folder, "FOLDER", |scratch| {
+        persons
+            .par_iter()
+            .enumerate()
+            .try_for_each(|(identity, person)| {
+                write_person(people, identity as u32, person, scratch)
+            })?;
+        Ok(pairs.write(&scratch.join("pairs.txt"))?)
+    })?;
     Ok(folder.join("pairs.txt"))
 }
 

@@ -100,7 +100,7 @@ pub struct EnrollArgs {
     #[arg(long, value_parser = path)]
     pub model: PathBuf,
     /// Everyone of this folder of identity folders
-    #[arg(long, value_parser = path, conflicts_with = "images")]
+    #[arg(long, value_parser = path, conflicts_with_all = ["images", "name"])]
     pub data_dir: Option<PathBuf>,
     /// One person, of whom images follow
     #[arg(long, requires = "images")]

@@ -43,6 +43,29 @@ fn a_model_that_is_no_model() {
 }
 
 #[test]
+fn a_model_whose_embeddings_are_no_numbers() {
+    let scratch = Scratch::with_run();
+    let mut weights = fs::read(scratch.path("run/model/model.safetensors")).expect("saved");
+    let header = weights
+        .first_chunk()
+        .map(|bytes| u64::from_le_bytes(*bytes));
+    // All bits of a NaN.
+    weights[8 + header.expect("a length") as usize..].fill(0xff);
+    scratch.copy("run/model", "nan");
+    scratch.write("nan/model.safetensors", &weights);
+    let faces = crate::support::files_below(&scratch.path("faces"));
+    let images: Vec<_> = faces.keys().filter(|name| name.ends_with(".png")).collect();
+    for line in [
+        "embed faces --model nan --output x.csv".to_owned(),
+        "doctor faces --model nan".to_owned(),
+        "cluster faces --model nan --threshold 1 --csv x.csv".to_owned(),
+        format!("verify faces/{} faces/{} --model nan", images[0], images[1]),
+    ] {
+        scratch.refuses(&line, MODEL, &["nan: ", "embeddings that are not finite"]);
+    }
+}
+
+#[test]
 fn a_model_of_another_architecture_or_embedding_size_than_its_configuration_says() {
     let scratch = Scratch::with_run();
     let changes = [

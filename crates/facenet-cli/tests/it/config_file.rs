@@ -88,6 +88,13 @@ fn a_file_with_what_is_no_flag_is_refused() {
     let error = run.json()["error"].as_str().expect("text").to_owned();
     assert!(error.contains("invalid value 'two'"), "{error}");
     assert!(error.ends_with("; --folds is set in x.toml:2"), "{error}");
+    scratch.write("x.toml", "folds = 'two'\njson = true\n");
+    let run = scratch.run("pairs faces --config x.toml --output p.txt");
+    assert_eq!(
+        run.json()["exit_code"],
+        USAGE,
+        "asked for by the file: {run:#?}"
+    );
     // What is wrong with data is still wrong with data.
     scratch.write("x.toml", "folds = 2\noutput = 'p.txt'\n");
     assert_eq!(

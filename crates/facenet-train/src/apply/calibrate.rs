@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use facenet_lfw::{Faces, MissingPolicy, Pairs, calibrate as operating_points, resolve};
+use facenet_lfw::{Faces, MissingPolicy, Pairs, calibrate as operating_points, check_far, resolve};
 
 use crate::apply::calibration::Calibration;
 use crate::apply::fingerprint::made_by;
-use crate::apply::people::{EmbeddedPeople, embed_all, embed_people};
+use crate::apply::people::{EmbeddedPeople, embed_people};
 use crate::compute::on_threads;
 use crate::error::TrainError;
-use crate::evaluate::ModelSource;
+use crate::evaluate::{ModelSource, embed_all};
 use crate::observer::Observer;
 use crate::source::Files;
 
@@ -47,6 +47,9 @@ pub fn calibrate(
     request: &CalibrateRequest,
     observer: &mut dyn Observer,
 ) -> Result<Calibrated, TrainError> {
+    for &far in &request.far_targets {
+        check_far(far)?;
+    }
     let made_by = made_by(source)?;
     let (people, pairs) = match &request.pairs {
         None => (embed_people(source, &request.dir, observer)?, None),

@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use facenet_dataset::{Folder, ImageId, Pictures};
-use facenet_model::Mode;
+use facenet_dataset::{Folder, Pictures};
 
 use crate::compute::on_threads;
-use crate::embedder::{Rows, embed_pictures};
+use crate::embedder::Rows;
 use crate::error::TrainError;
-use crate::evaluate::{ModelSource, open};
-use crate::feed::{Pass, Purpose};
-use crate::observer::{Observer, Stage};
+use crate::evaluate::{ModelSource, embed_all};
+use crate::observer::Observer;
 
 /// Embedded images of people.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -72,41 +70,6 @@ pub fn embed_people(
     })
 }
 
-/// Embeds every picture of a set, in order.
-///
-/// - `max_bad_share`: as in [`ModelSource::feed`]
-pub(super) fn embed_all(
-    source: &ModelSource,
-    pictures: Arc<dyn Pictures>,
-    max_bad_share: f64,
-    observer: &mut dyn Observer,
-) -> Result<(Rows, Vec<(PathBuf, String)>), TrainError> {
-    let (model, recipe) = open(source, observer)?;
-    let sizes = pictures.sizes();
-    let identities = (0..).zip(&sizes);
-    let images = identities.flat_map(|(identity, &n)| (0..n).map(move |image| (identity, image)));
-    let ids: Vec<_> = images
-        .map(|(identity, image)| ImageId { identity, image })
-        .collect();
-    let feed = source.feed(pictures, recipe, &model, max_bad_share)?;
-    let pass = Pass {
-        purpose: Purpose::Score,
-        epoch: 0,
-        step: 0,
-        ids: &ids,
-        batch: source.batch_size,
-    };
-    let rows = embed_pictures(&model, &feed, &pass, &Mode::Eval, Stage::Embed, observer)?;
-    if rows.values.iter().any(|x| !x.is_finite()) {
-        return Err(TrainError::checkpoint(
-            &source.model,
-            "the model gives embeddings that are not finite",
-            "use a model that has not diverged",
-        ));
-    }
-    Ok((rows, feed.quarantined()))
-}
-
 /// Rows by person; numbers of people of whom nothing was readable are closed up.
 fn people(folder: &Folder, rows: Rows, skipped: Vec<(PathBuf, String)>) -> EmbeddedPeople {
     let mut found = EmbeddedPeople {
@@ -130,7 +93,7 @@ fn people(folder: &Folder, rows: Rows, skipped: Vec<(PathBuf, String)>) -> Embed
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facenet_dataset::DecodeLimits;
+    use facenet_dataset::{DecodeLimits, ImageId};
 
     #[test]
     fn people_without_a_row_are_closed_up() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::apply::cluster::Clustered;
-use crate::durable::{self, SCRATCH_PREFIX};
+use crate::durable;
 use crate::error::TrainError;
 
 /// How an image comes into its cluster's folder.
@@ -24,35 +24,16 @@ impl Clustered {
     /// [`TrainError::Config`] where the folder exists; [`TrainError::Io`] where an image cannot be read or
     /// the disk refuses.
     pub fn sort_into(&self, folder: &Path, placing: Placing) -> Result<(), TrainError> {
-        if folder.exists() {
-            let problem = format!("{} exists; give a folder that does not", folder.display());
-            return Err(TrainError::config("--output", problem));
-        }
-        let parent = folder
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        fs::create_dir_all(parent)
-            .map_err(|source| TrainError::io(parent, "make this folder", source))?;
-        let scratch = tempfile::Builder::new()
-            .prefix(SCRATCH_PREFIX)
-            .tempdir_in(parent)
-            .map_err(|source| TrainError::io(parent, "make a scratch folder in it", source))?;
-        for (number, images) in self.clusters.iter().enumerate() {
-            let name = format!("cluster_{:04}", number + 1);
-            place(images, &scratch.path().join(name), placing)?;
-        }
-        if !self.unclustered.is_empty() {
-            place(
-                &self.unclustered,
-                &scratch.path().join("unclustered"),
-                placing,
-            )?;
-        }
-        let scratch = scratch.keep();
-        fs::rename(&scratch, folder)
-            .map_err(|source| TrainError::io(folder, "give the folder its name", source))?;
-        durable::sync_folder(parent)
+        durable::new_folder(folder, "--output", |scratch| {
+            for (number, images) in self.clusters.iter().enumerate() {
+                let name = format!("cluster_{:04}", number + 1);
+                place(images, &scratch.join(name), placing)?;
+            }
+            if self.unclustered.is_empty() {
+                return Ok(());
+            }
+            place(&self.unclustered, &scratch.join("unclustered"), placing)
+        })
     }
 
     /// Writes a table `cluster,path`, clusters from 1 and nothing for an image in none.

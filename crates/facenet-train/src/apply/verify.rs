@@ -3,10 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::apply::people::embed_all;
 use crate::compute::on_threads;
 use crate::error::TrainError;
-use crate::evaluate::ModelSource;
+use crate::evaluate::{ModelSource, embed_all};
 use crate::observer::Observer;
 use crate::source::Files;
 

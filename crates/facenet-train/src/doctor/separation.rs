@@ -36,19 +36,29 @@ pub struct Separation {
 impl Separation {
     /// Measures it on pairs that are a function of the order of the images; `None` where there is
     /// no pair of either kind.
-    pub(super) fn of(people: &People) -> Option<Self> {
+    ///
+    /// - `same_below`, `other_above`: lines that are given and not measured
+    pub(super) fn of(
+        people: &People,
+        same_below: Option<f64>,
+        other_above: Option<f64>,
+    ) -> Option<Self> {
         let (mut same, mut different) = (same_distances(people), different_distances(people));
         if same.is_empty() || different.is_empty() {
             return None;
         }
         same.sort_by(f64::total_cmp);
         different.sort_by(f64::total_cmp);
-        let (accuracy, other_above) = best_line(&same, &different);
+        let (accuracy, other_above) = other_above.map_or_else(
+            || best_line(&same, &different),
+            |line| (told_apart(&same, &different, line), line),
+        );
+        let quartile = same[(3 * same.len() / 4).min(same.len() - 1)];
         Some(Self {
             same_pairs: same.len(),
             different_pairs: different.len(),
             accuracy,
-            same_below: same[(3 * same.len() / 4).min(same.len() - 1)].min(other_above),
+            same_below: same_below.unwrap_or(quartile.min(other_above)),
             other_above,
         })
     }
@@ -82,21 +92,24 @@ fn different_distances(people: &People) -> Vec<f64> {
         .collect()
 }
 
+/// Mean of the shares of same pairs below a line and of different ones not below it.
+///
+/// - `same`, `different`: ascending, not empty
+fn told_apart(same: &[f64], different: &[f64], line: f64) -> f64 {
+    let share =
+        |sorted: &[f64]| sorted.partition_point(|&sq_l2| sq_l2 < line) as f64 / sorted.len() as f64;
+    f64::midpoint(share(same), 1.0 - share(different))
+}
+
 /// The best mean of both shares and the line that gives it, midway between the distances beside
 /// it; of several the lowest.
 ///
 /// - `same`, `different`: ascending, not empty
 fn best_line(same: &[f64], different: &[f64]) -> (f64, f64) {
-    let share = |sorted: &[f64], line: f64| {
-        sorted.partition_point(|&sq_l2| sq_l2 < line) as f64 / sorted.len() as f64
-    };
     let mut all: Vec<f64> = same.iter().chain(different).copied().collect();
     all.sort_by(f64::total_cmp);
     let lines = all.windows(2).map(|pair| f64::midpoint(pair[0], pair[1]));
-    let scored = lines.map(|line| {
-        let accuracy = f64::midpoint(share(same, line), 1.0 - share(different, line));
-        (accuracy, line)
-    });
+    let scored = lines.map(|line| (told_apart(same, different, line), line));
     scored.fold((f64::NEG_INFINITY, 0.0), |best, one| {
         if one.0 > best.0 { one } else { best }
     })
@@ -120,7 +133,7 @@ mod tests {
             .map(|i| (i / 3 * 10) as f32 + (i % 3) as f32 * 0.1)
             .collect();
         let people = People::of_rows(&values, 1, &[3, 3, 3]);
-        let found = Separation::of(&people).expect("pairs of both kinds");
+        let found = Separation::of(&people, None, None).expect("pairs of both kinds");
         assert_eq!(found.same_pairs, 9);
         assert!(found.is_reliable() && found.accuracy == 1.0, "{found:?}");
         // Same pairs are 0.01 or 0.04 from each other, squared; six of nine are 0.01.
@@ -132,10 +145,24 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_given_bounds_the_other_and_is_what_is_scored() {
+        let people = People::of_rows(&[0.0, 0.1, 0.2, 9.0, 9.1, 9.2], 1, &[3, 3]);
+        let given = |same, other| Separation::of(&people, same, other).expect("pairs");
+        // Of three pairs of each, two are 0.01 apart and one 0.04.
+        let found = given(None, Some(0.02));
+        assert_eq!((found.same_below, found.other_above), (0.02, 0.02));
+        assert!((found.accuracy - 5.0 / 6.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(given(Some(0.5), Some(0.02)).same_below, 0.5);
+    }
+
+    #[test]
     fn one_person_or_one_image_each_is_no_separation() {
-        assert_eq!(Separation::of(&People::of_rows(&[0.0, 1.0], 1, &[2])), None);
         assert_eq!(
-            Separation::of(&People::of_rows(&[0.0, 1.0], 1, &[1, 1])),
+            Separation::of(&People::of_rows(&[0.0, 1.0], 1, &[2]), None, None),
+            None
+        );
+        assert_eq!(
+            Separation::of(&People::of_rows(&[0.0, 1.0], 1, &[1, 1]), None, None),
             None
         );
     }
