@@ -15,7 +15,7 @@ pub(crate) fn check(run: fn(&[u8]), seeds: fn() -> Vec<Vec<u8>>) {
 }
 
 /// A copy with up to four bytes changed, and cut or lengthened now and then.
-fn damaged(seed: &[u8], copy: u64) -> Vec<u8> {
+pub(crate) fn damaged(seed: &[u8], copy: u64) -> Vec<u8> {
     let (mut bytes, mut state) = (seed.to_vec(), copy);
     for _ in 0..=next(&mut state) % 4 {
         let value = next(&mut state);

@@ -25,8 +25,7 @@ enum Command {
     Tidy,
     /// Build a tiny crate outside the workspace on each leaf crate and run its README example
     Outside,
-    /// Run every fuzz target for a while, from its seeds; it takes a C++ compiler
-    Fuzz,
+    Fuzz(FuzzArgs),
     /// Type-check and lint the whole workspace with its `cuda` features, without any toolkit
     CheckCuda,
     /// Compile the CUDA kernels by NVIDIA's compilers (from wheels) and hold their registers
@@ -108,6 +107,14 @@ struct GpuCheckArgs {
     report: Option<PathBuf>,
 }
 
+/// Run every fuzz target for a while, from its seeds; it takes a C++ compiler
+#[derive(Debug, clap::Args)]
+struct FuzzArgs {
+    /// Inputs of each target
+    #[arg(long, value_name = "N", default_value_t = fuzz::RUNS, value_parser = clap::value_parser!(u32).range(1..))]
+    runs: u32,
+}
+
 /// Run a crate's property tests in release on very many cases
 #[derive(Debug, clap::Args)]
 struct ProveArgs {
@@ -165,7 +172,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Ci(_) => ci::run(&workspace::root()),
         Command::Tidy => tidy::run(&workspace::root()),
         Command::Outside => outside::run(&workspace::root()),
-        Command::Fuzz => fuzz::run(&workspace::root()),
+        Command::Fuzz(args) => fuzz::run(&workspace::root(), args.runs),
         Command::Kernels => cuda::kernels::run(&workspace::root()),
         Command::Prove(args) => prove::run(&workspace::root(), args.what.package(), args.cases),
         Command::GpuCheck(args) => {

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cuda, demo, fuzz, outside, peers};
+use crate::{cuda, demo, deny, fuzz, outside, peers};
 
 /// A check too slow for `.ci/run`.
 struct Slow {
@@ -47,7 +47,12 @@ const SLOW: &[Slow] = &[
     Slow {
         name: "fuzz",
         what: "every fuzz target on 20,000 inputs that libFuzzer makes of its seeds",
-        run: fuzz::run,
+        run: |root| fuzz::run(root, fuzz::RUNS),
+    },
+    Slow {
+        name: "deny",
+        what: "licences and sources of every dependency, by cargo deny",
+        run: deny::run,
     },
 ];
 

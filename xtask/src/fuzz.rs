@@ -6,10 +6,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::python::output;
+use crate::python::{output, run as run_quietly};
 
-/// Inputs that a target is given.
-const RUNS: u32 = 20_000;
+/// Inputs that a target is given among other checks.
+pub(crate) const RUNS: u32 = 20_000;
 /// Longest input, in bytes: the seeds are shorter.
 const LONGEST: u32 = 16 << 10;
 /// Memory that a target may take, in MiB.
@@ -21,8 +21,11 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1";
 
-/// Builds every target with coverage, and runs each on what libFuzzer makes of its seeds.
-pub(crate) fn run(root: &Path) -> Result<()> {
+/// Builds every target with coverage, and runs each on what libFuzzer makes of its seeds; a line of
+/// each tells how much of the program it has come to.
+///
+/// - `runs`: inputs of each target
+pub(crate) fn run(root: &Path, runs: u32) -> Result<()> {
     let folder = root.join("fuzz");
     let target = root.join("target/fuzz");
     let triple = host()?;
@@ -39,16 +42,45 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for name in &names {
         let mut fuzzer = Command::new(built.join(name));
         fuzzer
-            .arg(format!("-runs={RUNS}"))
+            .arg(format!("-runs={runs}"))
             .arg(format!("-max_len={LONGEST}"))
             .arg(format!("-rss_limit_mb={MEMORY}"))
-            .args(["-seed=1", "-verbosity=0"])
+            .arg("-seed=1")
             .arg(corpus.path().join(name))
             .current_dir(corpus.path());
-        must(&mut fuzzer).with_context(|| format!("target {}", name.display()))?;
-        println!("fuzz: {}: nothing found in {RUNS} inputs", name.display());
+        let said =
+            run_quietly(&mut fuzzer).with_context(|| format!("target {}", name.display()))?;
+        let (passed, edges) = coverage(&String::from_utf8_lossy(&said.stderr))?;
+        println!(
+            "fuzz: {}: nothing found in {runs} inputs; {passed} of {edges} edges passed",
+            name.display()
+        );
     }
     Ok(())
+}
+
+/// Edges passed and edges in all, as libFuzzer tells them.
+fn coverage(said: &str) -> Result<(u64, u64)> {
+    let number_after = |mark: &str, line: &str| {
+        let (_, rest) = line.split_once(mark)?;
+        let digits = rest.split(|c: char| !c.is_ascii_digit());
+        digits
+            .into_iter()
+            .find(|text| !text.is_empty())?
+            .parse()
+            .ok()
+    };
+    let passed = said
+        .lines()
+        .rev()
+        .find_map(|line| number_after(" cov: ", line));
+    let edges = said
+        .lines()
+        .find(|line| line.contains("inline 8-bit counters"))
+        .and_then(|line| number_after("modules", line));
+    passed
+        .zip(edges)
+        .with_context(|| format!("found no coverage in what libFuzzer says: {said}"))
 }
 
 /// The triple of this machine, as the compiler calls it.
@@ -83,6 +115,15 @@ fn must(command: &mut Command) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn coverage_is_that_of_the_last_line() {
+        let said = "INFO: Loaded 1 modules   (9131 inline 8-bit counters): 9131 [0x1, 0x2), \n\
+                    #2\tINITED cov: 36 ft: 37 corp: 1/1b exec/s: 0 rss: 31Mb\n\
+                    #20000\tDONE   cov: 512 ft: 37 corp: 1/1b exec/s: 0 rss: 31Mb\n";
+        assert_eq!(coverage(said).expect("both are there"), (512, 9131));
+        assert!(coverage("Running: seed").is_err());
+    }
 
     #[test]
     fn a_target_that_fails_is_an_error() {

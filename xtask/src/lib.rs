@@ -4,6 +4,7 @@ mod args;
 mod ci;
 mod cuda;
 mod demo;
+mod deny;
 mod fixtures;
 mod fuzz;
 mod outside;

@@ -70,7 +70,13 @@ pub fn decode_file_part(
     decode_bytes_part(&read(path, limits)?, path, limits, select)
 }
 
-fn decode_bytes_part(
+/// Decodes what is needed of an image file that is in memory, as [`decode_file_part`] does.
+///
+/// - `path`: what errors call it
+///
+/// # Errors
+/// As [`decode_file`], but for reading.
+pub fn decode_bytes_part(
     bytes: &[u8],
     path: &Path,
     limits: &DecodeLimits,

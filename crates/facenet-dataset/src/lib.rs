@@ -19,7 +19,7 @@ mod transform;
 mod wide;
 
 pub use checkup::{CheckConfig, Checkup, Fault, Finding};
-pub use decode::{decode_bytes, decode_file, decode_file_part};
+pub use decode::{decode_bytes, decode_bytes_part, decode_file, decode_file_part};
 pub use error::DatasetError;
 pub use folder::{Folder, Identity};
 pub use limits::DecodeLimits;

@@ -6,6 +6,7 @@ mod golden;
 mod hostile;
 mod loader;
 mod memory;
+mod mutated;
 mod properties;
 mod synth;
 mod test_data;
