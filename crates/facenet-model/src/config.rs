@@ -16,6 +16,10 @@ pub enum Architecture {
     /// MobileFaceNet, arXiv:1804.07573, table 1 (1.0 M parameters at 128 numbers).
     #[serde(rename = "mobilefacenet")]
     MobileFaceNet,
+    /// About two thousand parameters, so that tests and proofs of everything around a network are
+    /// cheap; no help or message offers it, and nobody recognises a face by it.
+    #[serde(rename = "tiny")]
+    Tiny,
 }
 
 impl Architecture {
@@ -24,6 +28,7 @@ impl Architecture {
         match self {
             Self::InceptionResnetV1 => "inception_resnet_v1",
             Self::MobileFaceNet => "mobilefacenet",
+            Self::Tiny => "tiny",
         }
     }
 }
@@ -42,6 +47,7 @@ impl FromStr for Architecture {
         match text.strip_prefix("models.").unwrap_or(text) {
             "inception_resnet_v1" => Ok(Self::InceptionResnetV1),
             "mobilefacenet" => Ok(Self::MobileFaceNet),
+            "tiny" => Ok(Self::Tiny),
             _ => Err(ModelError::Architecture {
                 found: text.to_owned(),
             }),
@@ -96,6 +102,7 @@ impl ModelConfig {
             && match self.architecture {
                 Architecture::InceptionResnetV1 => side >= SMALLEST_INCEPTION,
                 Architecture::MobileFaceNet => side >= 16 && side.is_multiple_of(16),
+                Architecture::Tiny => side >= SMALLEST_TINY,
             };
         let expected = match self.architecture {
             Architecture::InceptionResnetV1 => {
@@ -103,6 +110,9 @@ impl ModelConfig {
             }
             Architecture::MobileFaceNet => {
                 format!("a multiple of 16 pixels, at most {MAX_SIDE}")
+            }
+            Architecture::Tiny => {
+                format!("at least {SMALLEST_TINY} pixels and at most {MAX_SIDE}")
             }
         };
         let share = |x: f64| x > 0.0 && x <= 1.0;
@@ -147,6 +157,8 @@ impl ModelConfig {
 
 /// Below it the unpadded convolutions of Inception-ResNet-v1 run out of pixels.
 const SMALLEST_INCEPTION: usize = 75;
+/// Four activations a channel are then left to average.
+const SMALLEST_TINY: usize = 8;
 /// Far above any face crop; bounds what a foreign configuration can ask for.
 const MAX_SIDE: usize = 4096;
 /// Far above any embedding in use; bounds what a foreign configuration can ask for.
@@ -171,12 +183,18 @@ mod tests {
                 .name(),
             "mobilefacenet"
         );
+        assert_eq!(
+            "tiny".parse::<Architecture>().expect("known").name(),
+            "tiny"
+        );
         let message = "models.squeezenet"
             .parse::<Architecture>()
             .expect_err("unknown")
             .to_string();
         assert!(
-            message.contains("squeezenet") && message.contains("mobilefacenet"),
+            message.contains("squeezenet")
+                && message.contains("mobilefacenet")
+                && !message.contains("tiny"),
             "{message}"
         );
     }
@@ -207,6 +225,13 @@ mod tests {
                 c.image_size = 74;
             },
             "at least 75",
+        );
+        check_refused(
+            |c| {
+                c.architecture = Architecture::Tiny;
+                c.image_size = 7;
+            },
+            "at least 8",
         );
     }
 }

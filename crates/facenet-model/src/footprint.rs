@@ -127,6 +127,7 @@ mod tests {
         let side = match architecture {
             Architecture::InceptionResnetV1 => 80,
             Architecture::MobileFaceNet => 32,
+            Architecture::Tiny => 9,
         };
         let config = ModelConfig::new(architecture, side, 8);
         let model = Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have");
@@ -173,7 +174,11 @@ mod tests {
 
     #[test]
     fn what_is_planned_is_what_is_kept() {
-        for architecture in [Architecture::InceptionResnetV1, Architecture::MobileFaceNet] {
+        for architecture in [
+            Architecture::InceptionResnetV1,
+            Architecture::MobileFaceNet,
+            Architecture::Tiny,
+        ] {
             for precision in [Precision::F32, Precision::Bf16] {
                 for is_training in [false, true] {
                     for is_tracked in [false, true] {

@@ -1,4 +1,4 @@
-//! The layers that both networks are made of.
+//! The layers that the networks are made of.
 
 use candle_core::{Result, Tensor, Var};
 use candle_nn::VarBuilder;
@@ -262,7 +262,7 @@ impl ResidualEnd {
     }
 }
 
-/// Dropout, a linear layer without bias, and batch normalisation: the end of both networks.
+/// Dropout, a linear layer without bias, and batch normalisation: the end of every network.
 #[derive(Debug)]
 pub(crate) struct Bottleneck {
     weight: Var,

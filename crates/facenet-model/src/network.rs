@@ -2,6 +2,7 @@
 
 pub(crate) mod inception;
 pub(crate) mod mobilefacenet;
+pub(crate) mod tiny;
 
 use candle_core::{Result, Tensor};
 use candle_nn::VarBuilder;
@@ -104,5 +105,6 @@ pub(crate) fn build(config: &ModelConfig, vb: &VarBuilder) -> Result<Box<dyn Net
             dim,
             vb,
         )?),
+        Architecture::Tiny => Box::new(tiny::Tiny::new(dim, vb)?),
     })
 }

@@ -110,16 +110,23 @@ pub(crate) fn stranger(name: &str) -> String {
     format!("{} is not part of it", name.escape_debug())
 }
 
+/// A tensor that each network alone has.
+const MARKS: [(Architecture, &str); 3] = [
+    (Architecture::InceptionResnetV1, "conv2d_1a.conv.weight"),
+    (Architecture::MobileFaceNet, "conv2_dw.conv.weight"),
+    (Architecture::Tiny, "stem.conv.weight"),
+];
+
 /// What the tensors seem to be instead of the network that `config` describes.
 pub(crate) fn diagnosis(
     config: &ModelConfig,
     tensors: &BTreeMap<String, Tensor>,
 ) -> Option<String> {
-    let (other, mark) = match config.architecture {
-        Architecture::InceptionResnetV1 => (Architecture::MobileFaceNet, "conv2_dw.conv.weight"),
-        Architecture::MobileFaceNet => (Architecture::InceptionResnetV1, "conv2d_1a.conv.weight"),
-    };
-    if tensors.contains_key(mark) {
+    let others = MARKS
+        .into_iter()
+        .filter(|(of, _)| *of != config.architecture);
+    let mut found = others.filter(|(_, mark)| tensors.contains_key(*mark));
+    if let Some((other, _)) = found.next() {
         return Some(format!("these are tensors of {other}"));
     }
     let found = tensors.get("last_linear.weight")?.dims().first()?;

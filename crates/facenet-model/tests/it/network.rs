@@ -43,6 +43,14 @@ fn parameter_counts_are_the_published_ones() {
     check_count(Architecture::MobileFaceNet, 112, 128, 1_003_136);
 }
 
+/// Weights of stem, depthwise, projection and end, two for each norm's channel, a slope each.
+#[test]
+fn the_network_for_tests_is_tiny() {
+    let weights = 16 * 27 + 16 * 9 + 32 * 16 + 16 * 32;
+    let others = 3 * 16 + 3 * 16 + 3 * 32 + 2 * 16;
+    check_count(Architecture::Tiny, 16, 16, weights + others);
+}
+
 /// Operations of an image, in units of 10^9, to the thousandth: forward and step.
 #[track_caller]
 fn check_operations(architecture: Architecture, side: usize, dim: usize, expected: [&str; 2]) {
@@ -206,6 +214,7 @@ fn a_training_pass_without_a_graph_gives_the_same_bits() {
     let networks = [
         (Architecture::MobileFaceNet, 16),
         (Architecture::InceptionResnetV1, 80),
+        (Architecture::Tiny, 9),
     ];
     for (architecture, side) in networks {
         let config = ModelConfig::new(architecture, side, 8);
@@ -278,10 +287,14 @@ fn check_not_hidden(architecture: Architecture, side: usize, route: Route, mode:
     let model = Model::new(config, 1, DType::F32, &Device::Cpu).expect("its smallest size");
     let model = model.with_route(route);
     let mut state = model.state();
-    let first = state
-        .iter_mut()
-        .find(|(name, _)| name.ends_with("1.conv.weight") || name.contains("1a.conv"));
-    let (_, weight) = first.expect("both begin with a convolution");
+    let first = [
+        "conv1.conv.weight",
+        "conv2d_1a.conv.weight",
+        "stem.conv.weight",
+    ];
+    let mut first = first.into_iter().filter(|name| state.contains_key(*name));
+    let first = first.next().expect("each begins with a convolution");
+    let weight = state.get_mut(first).expect("just found");
     *weight = (weight.ones_like().expect("small") * f64::NAN).expect("small");
     model.set_state(&state).expect("its own names");
     let images = Tensor::ones((2, 3, side, side), DType::F32, &Device::Cpu).expect("small");
@@ -298,6 +311,7 @@ fn not_a_number_is_not_hidden_by_any_layer() {
         for mode in [Mode::Eval, training(false)] {
             check_not_hidden(Architecture::InceptionResnetV1, 75, route, &mode);
             check_not_hidden(Architecture::MobileFaceNet, 16, route, &mode);
+            check_not_hidden(Architecture::Tiny, 8, route, &mode);
         }
     }
 }
