@@ -4,6 +4,7 @@ mod docs;
 mod finding;
 mod layout;
 mod lengths;
+mod locks;
 mod manifests;
 mod pictures;
 mod rust;
@@ -36,6 +37,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 fn check(tree: &Tree) -> Vec<Finding> {
     let (sources, mut findings) = Sources::parse(tree);
     findings.extend(manifests::check(tree));
+    findings.extend(locks::check(tree));
     findings.extend(layout::check(tree, &sources));
     findings.extend(docs::check(tree, &sources));
     findings.extend(lengths::check(&sources));
