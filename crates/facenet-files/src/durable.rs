@@ -93,6 +93,53 @@ pub fn replace_with(
     sync_folder(files, folder_of(path))
 }
 
+/// Puts files in place that belong together, of which a reader takes the last one first: it is
+/// there only while the others are those that it belongs to.
+///
+/// Nothing changes before all of them are written. A crash within the renames that follow may
+/// leave the last one absent, but never beside others than its own.
+///
+/// - `members`: path and contents of each, in one folder
+///
+/// # Errors
+/// As [`replace`], with the bytes of all of them where there is no room.
+pub fn replace_together(
+    files: &dyn FileSystem,
+    members: &[(&Path, &[u8])],
+) -> Result<(), FileError> {
+    let Some(&(last, _)) = members.last() else {
+        return Ok(());
+    };
+    let written = members.iter().try_for_each(|(path, bytes)| {
+        let scratch = scratch_of(path)?;
+        write_scratch(files, &scratch, Access::Usual, |to| to.write_all(bytes))
+    });
+    let put = written.and_then(|()| put_together(files, last, members));
+    if put.is_err() {
+        for scratch in members.iter().filter_map(|(path, _)| scratch_of(path).ok()) {
+            // The first error is the one to tell.
+            let _ = files.remove_file(&scratch);
+        }
+    }
+    let needed = members.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    put.map_err(|source| FileError::write(files, last, needed, source))
+}
+
+fn put_together(files: &dyn FileSystem, last: &Path, members: &[(&Path, &[u8])]) -> io::Result<()> {
+    let folder = folder_of(last);
+    if last.is_file() {
+        files.remove_file(last)?;
+        files.sync_folder(folder)?;
+    }
+    for (path, _) in members {
+        if *path == last {
+            files.sync_folder(folder)?;
+        }
+        files.rename(&scratch_of(path)?, path)?;
+    }
+    files.sync_folder(folder)
+}
+
 fn scratch_of(path: &Path) -> io::Result<PathBuf> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     Ok(folder_of(path).join(format!("{SCRATCH_PREFIX}{}", name.to_string_lossy())))
@@ -251,6 +298,21 @@ mod tests {
         append_line(&Disk, &path, b"3\n").expect("writable");
         append_line(&Disk, &path, b"4\n").expect("writable");
         assert_eq!(fs::read(&path).expect("written"), b"1\n2\ntor\n3\n4\n");
+    }
+
+    #[test]
+    fn files_that_belong_together_come_together() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let [list, rows] = ["list", "rows"].map(|name| folder.path().join(name));
+        for text in [b"first", b"other"] {
+            replace_together(&Disk, &[(&list, text), (&rows, text)]).expect("writable");
+            assert_eq!(fs::read(&list).expect("written"), text);
+            assert_eq!(fs::read(&rows).expect("written"), text);
+        }
+        let nowhere = folder.path().join("no/list");
+        replace_together(&Disk, &[(&list, b"new"), (&nowhere, b"new")]).expect_err("nowhere");
+        assert_eq!(fs::read(&list).expect("as before"), b"other");
+        assert_eq!(names(folder.path()).len(), 2, "no scratch is left");
     }
 
     /// A device that is always full.

@@ -58,8 +58,7 @@ impl FileError {
         Self::new(path, "write this file", source).needing(files, path, needed)
     }
 
-    /// Tells how many bytes `path`, a file or a folder of which this is a part, needs in all,
-    /// where the reason is that there is no room.
+    /// Tells how many bytes the file `path` needs, where the reason is that there is no room.
     #[must_use]
     pub fn needing(self, files: &dyn FileSystem, path: &Path, needed: u64) -> Self {
         if !self.is_full() {
@@ -72,6 +71,28 @@ impl FileError {
             needed,
             free: files.room(folder_of(path)),
             source,
+        }
+    }
+
+    /// Tells how many bytes the folder `path`, of which this is a part, needs in all, where the
+    /// reason is that there is no room.
+    #[must_use]
+    pub fn within(self, files: &dyn FileSystem, path: &Path, needed: u64) -> Self {
+        match self.needing(files, path, needed) {
+            Self::Full {
+                path,
+                needed,
+                free,
+                source,
+                ..
+            } => Self::Full {
+                path,
+                action: "write this folder",
+                needed,
+                free,
+                source,
+            },
+            other => other,
         }
     }
 
@@ -129,7 +150,8 @@ mod tests {
     fn the_room_is_told_where_the_system_knows_it() {
         let path = std::env::temp_dir().join("a.bin");
         let full = io::ErrorKind::StorageFull.into();
-        let error = FileError::new(&path, "make this folder", full).needing(&Disk, &path, 7);
+        let part = path.join("part");
+        let error = FileError::write(&Disk, &part, 3, full).within(&Disk, &path, 7);
         let FileError::Full {
             needed: 7,
             free: Some(free),

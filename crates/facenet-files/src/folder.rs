@@ -66,22 +66,33 @@ pub fn new_folder<E: From<FileError>>(
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    let parent = folder_of(folder);
-    make_folders(files, parent)?;
+    if fs::symlink_metadata(folder).is_ok() {
+        let taken = io::ErrorKind::AlreadyExists.into();
+        return Err(FileError::new(folder, "make this folder", taken).into());
+    }
+    replace_folder(files, folder, fill)
+}
+
+/// As [`new_folder`], in place of what has the name now: see [`put_folder`].
+///
+/// # Errors
+/// Those of `fill`; [`FileError`] where the disk refuses.
+pub fn replace_folder<E: From<FileError>>(
+    files: &dyn FileSystem,
+    folder: &Path,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    make_folders(files, folder_of(folder))?;
     // Another process may be making a folder of that name: its scratch is not this one's.
     let scratch = prefixed(folder, &format!("{SCRATCH_PREFIX}{}-", std::process::id()));
     delete(files, &scratch)?;
     make_folder(files, &scratch)?;
-    let made = fill(&scratch).and_then(|()| {
-        sync_folder(files, &scratch)?;
-        Ok(rename(files, &scratch, folder)?)
-    });
-    if let Err(error) = made {
+    let made = fill(&scratch).and_then(|()| Ok(put_folder(files, &scratch, folder)?));
+    if made.is_err() {
         // The first error is the one to tell.
         let _ = delete(files, &scratch);
-        return Err(error);
     }
-    Ok(sync_folder(files, parent)?)
+    made
 }
 
 /// Gives the finished folder `scratch` the name `path`, in place of what has it now.

@@ -7,11 +7,12 @@ mod folder;
 mod system;
 
 pub use durable::{
-    SCRATCH_PREFIX, Whole, append_line, replace, replace_with, write_loose, write_new,
+    SCRATCH_PREFIX, Whole, append_line, replace, replace_together, replace_with, write_loose,
+    write_new,
 };
 pub use error::FileError;
 pub use folder::{
-    delete, folder_of, make_folder, make_folders, new_folder, put_folder, rename, sweep,
-    sync_folder,
+    delete, folder_of, make_folder, make_folders, new_folder, put_folder, rename, replace_folder,
+    sweep, sync_folder,
 };
 pub use system::{Access, Disk, FileSystem, Output};
