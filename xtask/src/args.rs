@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::fixtures::{ARCHIVE_URL, Fixtures, Source, pretrained};
-use crate::{ci, cuda, fuzz, outside, prove, tidy, workspace};
+use crate::{ci, cuda, faults, fuzz, outside, prove, tidy, workspace};
 
 /// The command line of `cargo xtask`
 #[derive(Debug, Parser)]
@@ -115,28 +115,32 @@ struct FuzzArgs {
     runs: u32,
 }
 
-/// Run a crate's property tests in release on very many cases
+/// Run a crate's property tests in release on very many cases, or every fault in every place
 #[derive(Debug, clap::Args)]
 struct ProveArgs {
-    /// Which crate
+    /// What is to be proven
     #[arg(value_enum)]
     what: Provable,
-    /// Cases of each property
+    /// Cases of each property of a crate
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     cases: u32,
 }
 
-/// Crates whose properties are worth many cases.
+/// What is worth many cases.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Provable {
     /// facenet-miner: triplets equal those of the f64 oracle
     Miner,
+    /// Every operation of every writing fails in turn: the old state or the new one is left
+    Faults,
 }
 
-impl Provable {
-    fn package(self) -> &'static str {
-        match self {
-            Self::Miner => "facenet-miner",
+impl ProveArgs {
+    fn run(&self) -> Result<()> {
+        let root = workspace::root();
+        match self.what {
+            Provable::Miner => prove::run(&root, "facenet-miner", self.cases),
+            Provable::Faults => faults::run(&root),
         }
     }
 }
@@ -174,7 +178,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Outside => outside::run(&workspace::root()),
         Command::Fuzz(args) => fuzz::run(&workspace::root(), args.runs),
         Command::Kernels => cuda::kernels::run(&workspace::root()),
-        Command::Prove(args) => prove::run(&workspace::root(), args.what.package(), args.cases),
+        Command::Prove(args) => args.run(),
         Command::GpuCheck(args) => {
             let root = workspace::root();
             let report = args

@@ -5,6 +5,7 @@ mod ci;
 mod cuda;
 mod demo;
 mod deny;
+mod faults;
 mod fixtures;
 mod fuzz;
 mod outside;

@@ -10,8 +10,9 @@ use toml::{Table, Value};
 use crate::snippet::{Snippet, first_example, program};
 
 /// The crates that people use alone: those without candle.
-pub(crate) const LEAVES: [&str; 6] = [
+pub(crate) const LEAVES: [&str; 7] = [
     "facenet-dataset",
+    "facenet-files",
     "facenet-formats",
     "facenet-sampler",
     "facenet-miner",

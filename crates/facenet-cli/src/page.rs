@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use facenet_train::replace_file;
+use facenet_train::TrainError;
+use facenet_train::files::{Disk, replace};
 
 use crate::failure::Failure;
 
@@ -51,7 +52,8 @@ impl Page {
     /// A [`Failure`] of class resources, naming the file.
     pub(crate) fn write(mut self, file: &Path) -> Result<(), Failure> {
         self.push("</main>\n</body>\n</html>\n");
-        Ok(replace_file(file, self.html.as_bytes())?)
+        let written = replace(&Disk, file, self.html.as_bytes());
+        Ok(written.map_err(TrainError::from)?)
     }
 }
 

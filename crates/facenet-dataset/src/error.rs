@@ -16,13 +16,8 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A file cannot be written.
-    #[error("{}: cannot write; check that the folder exists and that the disk has room", .path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] facenet_files::FileError),
     /// The root has no identity folder with an image in it.
     #[error("{}: no identity with an image found ({skipped} files and folders skipped); \
              check that the layout is <root>/<identity>/<image>", .root.display())]

@@ -1,16 +1,15 @@
 //! Writing pictures.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use facenet_files::{Disk, replace};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::DatasetError;
 use crate::picture::Rgb8;
 
-/// Writes a picture as an 8-bit RGB PNG; a file of that name is replaced.
+/// Writes a picture as an 8-bit RGB PNG, whole, in place of any before it.
 ///
 /// The bytes are a function of the picture.
 ///
@@ -18,14 +17,7 @@ use crate::picture::Rgb8;
 /// [`DatasetError::Shape`] when `picture` is ill-formed; [`DatasetError::Write`] when the file
 /// cannot be written.
 pub fn write_png(path: &Path, picture: &Rgb8) -> Result<(), DatasetError> {
-    picture.check()?;
-    let failed = |source| DatasetError::Write {
-        path: path.to_owned(),
-        source,
-    };
-    let mut file = BufWriter::new(File::create(path).map_err(failed)?);
-    encode(picture, &mut file).map_err(failed)?;
-    file.flush().map_err(failed)
+    Ok(replace(&Disk, path, &encode_png(picture)?)?)
 }
 
 /// The bytes that [`write_png`] writes.
@@ -38,16 +30,11 @@ pub fn write_png(path: &Path, picture: &Rgb8) -> Result<(), DatasetError> {
 pub fn encode_png(picture: &Rgb8) -> Result<Vec<u8>, DatasetError> {
     picture.check()?;
     let mut bytes = Vec::new();
-    encode(picture, &mut bytes).expect("a vector takes all, and the sizes fit");
-    Ok(bytes)
-}
-
-/// - `picture`: well-formed
-fn encode(picture: &Rgb8, to: impl Write) -> std::io::Result<()> {
     let (width, height) = (picture.width as u32, picture.height as u32);
-    PngEncoder::new(to)
+    PngEncoder::new(&mut bytes)
         .write_image(&picture.pixels, width, height, ExtendedColorType::Rgb8)
-        .map_err(std::io::Error::other)
+        .expect("a vector takes all, and the sizes fit");
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -1,6 +1,9 @@
 //! What can be wrong with a gallery, its file, or what is asked of it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use facenet_files::FileError;
 
 use crate::header::{MAX_DIM, VERSION};
 
@@ -8,7 +11,7 @@ use crate::header::{MAX_DIM, VERSION};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GalleryError {
-    /// The system refuses.
+    /// The file cannot be read.
     #[error("{}: cannot {what}", .path.display())]
     Io {
         /// The file or folder.
@@ -16,8 +19,11 @@ pub enum GalleryError {
         /// What was tried.
         what: &'static str,
         /// What the system says.
-        source: std::io::Error,
+        source: io::Error,
     },
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
     /// A file is no gallery.
     #[error("{}: not a gallery: {found}; expected a file that enrolling has written", .path.display())]
     NotAGallery {
@@ -124,4 +130,14 @@ pub enum GalleryError {
         /// What was found.
         found: &'static str,
     },
+}
+
+impl GalleryError {
+    pub(crate) fn io(path: &Path, what: &'static str, source: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            what,
+            source,
+        }
+    }
 }

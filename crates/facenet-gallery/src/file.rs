@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use facenet_files::{Access, Disk, FileSystem, Whole, replace_with};
 
 use crate::decode::{Reason, decode};
-use crate::durable::{lock, replace, resolved};
-use crate::encode::encode;
+use crate::encode::{encode, header};
+use crate::lock::lock;
 use crate::proof::prove_absent;
 use crate::{Gallery, GalleryError};
 
@@ -44,9 +46,27 @@ pub fn load(path: &Path) -> Result<Gallery, GalleryError> {
 /// Another process may have changed the file meanwhile; [`update`] keeps it from doing so.
 ///
 /// # Errors
-/// [`GalleryError::Io`]; the file is as before then.
+/// [`GalleryError::Write`]; the file is as before then.
 pub fn save(path: &Path, gallery: &Gallery) -> Result<(), GalleryError> {
-    replace(&resolved(path), |to| encode(gallery, to))
+    save_on(&Disk, path, gallery)
+}
+
+/// As [`save`], on a file system of the caller's.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_on(files: &dyn FileSystem, path: &Path, gallery: &Gallery) -> Result<(), GalleryError> {
+    let whole = Whole {
+        bytes: header(gallery).file_len() as u64,
+        access: Access::Private,
+    };
+    let put = |mut to: &mut dyn io::Write| encode(gallery, &mut to);
+    Ok(replace_with(files, &resolved(path), whole, put)?)
+}
+
+/// A file's real place: writing goes through a link to what it shows.
+fn resolved(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// Reads a gallery, changes it and writes it, while other processes that do so wait.
@@ -56,6 +76,19 @@ pub fn save(path: &Path, gallery: &Gallery) -> Result<(), GalleryError> {
 /// # Errors
 /// Those of [`load`], of `change` and of [`save`]; the file is as before then.
 pub fn update<T>(
+    path: &Path,
+    fresh: Option<Gallery>,
+    change: impl FnOnce(&mut Gallery) -> Result<T, GalleryError>,
+) -> Result<T, GalleryError> {
+    update_on(&Disk, path, fresh, change)
+}
+
+/// As [`update`], on a file system of the caller's.
+///
+/// # Errors
+/// As [`update`].
+pub fn update_on<T>(
+    files: &dyn FileSystem,
     path: &Path,
     fresh: Option<Gallery>,
     change: impl FnOnce(&mut Gallery) -> Result<T, GalleryError>,
@@ -71,7 +104,7 @@ pub fn update<T>(
         (loaded, _) => loaded?,
     };
     let done = change(&mut gallery)?;
-    save(&path, &gallery)?;
+    save_on(files, &path, &gallery)?;
     Ok(done)
 }
 
@@ -84,11 +117,19 @@ pub fn update<T>(
 /// [`GalleryError::Unknown`] when nobody has that name; [`GalleryError::StillThere`] when the proof
 /// fails; and those of [`update`].
 pub fn forget(path: &Path, name: &str) -> Result<Removed, GalleryError> {
+    forget_on(&Disk, path, name)
+}
+
+/// As [`forget`], on a file system of the caller's.
+///
+/// # Errors
+/// As [`forget`].
+pub fn forget_on(files: &dyn FileSystem, path: &Path, name: &str) -> Result<Removed, GalleryError> {
     let path = resolved(path);
     let _lock = lock(&path);
     let mut gallery = load(&path)?;
     let forgotten = gallery.forget(name)?;
-    save(&path, &gallery)?;
+    save_on(files, &path, &gallery)?;
     prove_absent(&path, name, &forgotten.rows)?;
     Ok(Removed {
         n_templates: forgotten.n_templates,

@@ -16,13 +16,8 @@ pub enum LfwError {
         source: std::io::Error,
     },
     /// The file cannot be written.
-    #[error("{}: cannot write the pairs file; check that the folder exists and can be written", .path.display())]
-    Write {
-        /// The pairs file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Write(#[from] facenet_files::FileError),
     /// Far larger than a pairs file can be.
     #[error("{}: {bytes} bytes is too large for a pairs file, expected at most {limit}; is it another kind of file?", .path.display())]
     TooLarge {

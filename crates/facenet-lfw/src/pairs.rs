@@ -1,6 +1,7 @@
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
+
+use facenet_files::{Disk, FileSystem, replace};
 
 use crate::error::LfwError;
 use crate::folds::contiguous;
@@ -118,24 +119,20 @@ impl Pairs {
         Ok(ids)
     }
 
-    /// Writes the file in one go: under a scratch name beside it, then renamed.
+    /// Writes the file whole, in place of any before it.
     ///
     /// # Errors
     /// [`LfwError::Write`] where the folder cannot be written; nothing is left behind then.
     pub fn write(&self, path: &Path) -> Result<(), LfwError> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let scratch = path.with_file_name(format!(".{name}.{}.part", std::process::id()));
-        let written = fs::write(&scratch, self.to_string());
-        written
-            .and_then(|()| fs::rename(&scratch, path))
-            .map_err(|source| {
-                // The first failure is the one to report; the scratch file may not even exist.
-                let _ = fs::remove_file(&scratch);
-                LfwError::Write {
-                    path: path.to_owned(),
-                    source,
-                }
-            })
+        self.write_on(&Disk, path)
+    }
+
+    /// As [`write`](Self::write), on a file system of the caller's.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_on(&self, files: &dyn FileSystem, path: &Path) -> Result<(), LfwError> {
+        Ok(replace(files, path, self.to_string().as_bytes())?)
     }
 
     fn cut_kind(&self, is_same: bool, n_folds: usize, ids: &mut [u32]) {
@@ -172,6 +169,7 @@ impl fmt::Display for Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn parsed(text: &str) -> Pairs {
         Pairs::parse(text, Path::new("pairs.txt")).expect("well-formed")
@@ -243,5 +241,24 @@ mod tests {
             parsed(DEV).write(&nowhere),
             Err(LfwError::Write { .. })
         ));
+    }
+
+    #[test]
+    fn a_pairs_file_is_the_old_or_the_new_one_whatever_fails() {
+        use facenet_files::faults::Scenario;
+        let dir = tempfile::tempdir().expect("scratch folder");
+        let scenario = Scenario {
+            prepare: &|root| Ok(parsed(DEV).write(&root.join("pairs.txt"))?),
+            act: &|files, root| Ok(parsed(TWO_FOLDS).write_on(files, &root.join("pairs.txt"))?),
+            check: &|root, told| {
+                let found = fs::read_to_string(root.join("pairs.txt"))?;
+                if found == TWO_FOLDS || (found == DEV && !told.is_done()) {
+                    return Ok(());
+                }
+                Err(format!("found {found:?}").into())
+            },
+        };
+        let count = scenario.run(&dir.path().join("trials")).expect("right");
+        println!("faults: pairs file: {count}");
     }
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use facenet_files::FileError;
+
 use crate::config::Architecture;
 
 /// Why a model cannot be built, loaded, saved or run.
@@ -63,7 +65,10 @@ pub enum ModelError {
         /// What to do.
         remedy: &'static str,
     },
-    /// The file system refused.
+    /// A file or folder of a model cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
+    /// A file or folder of a model cannot be read.
     #[error("{}: cannot {action}; check that the path exists and may be used", .path.display())]
     Io {
         /// The file or folder.

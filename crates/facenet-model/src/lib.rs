@@ -31,7 +31,7 @@ pub use operations::Operations;
 pub use pass::{DropoutKey, Mode, TrainPass};
 pub use saved::{
     CALIBRATION_FILE, CARD_FILE, CONFIG_FILE, FORMAT, SavedConfig, TENSORS_FILE, load_config,
-    load_model, model_files, save_model,
+    load_model, model_files, put_model, save_model,
 };
 pub use state::Parameter;
 pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use facenet_files::{Disk, FileError, FileSystem, SCRATCH_PREFIX, replace_folder, write_new};
 use serde::{Deserialize, Serialize};
 
 use crate::config::ModelConfig;
@@ -24,8 +24,6 @@ pub const CARD_FILE: &str = "README.md";
 pub const CALIBRATION_FILE: &str = "calibration.json";
 /// Version of the folder's layout that this code writes and reads.
 pub const FORMAT: u32 = 1;
-/// What the names of files begin with that are written beside them, until they are whole.
-const SCRATCH_PREFIX: &str = ".scratch-";
 /// Largest configuration that is read, in bytes.
 const MAX_CONFIG: u64 = 1 << 24;
 
@@ -44,11 +42,12 @@ pub struct SavedConfig {
 
 /// Writes a model folder: complete under its name, or not at all.
 ///
-/// A model folder of that name is replaced; between two renames there is then none, and a
-/// crash leaves the old one beside it as `.saving-*.old`.
+/// A model folder of that name is replaced; where the system cannot exchange names there is none
+/// between two renames, and a crash then leaves the old one beside it, for
+/// [`facenet_files::sweep`].
 ///
 /// # Errors
-/// [`ModelError::File`] where the name is taken by something else, [`ModelError::Io`] where the
+/// [`ModelError::File`] where the name is taken by something else, [`ModelError::Write`] where the
 /// file system refuses; what was there has then stayed.
 pub fn save_model(
     dir: &Path,
@@ -56,19 +55,27 @@ pub fn save_model(
     config: &SavedConfig,
     card: &str,
 ) -> Result<(), ModelError> {
-    let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let parent = parent.unwrap_or(Path::new("."));
+    put_model(&Disk, dir, &model_files(tensors, config, card)?)
+}
+
+/// As [`save_model`], on a file system of the caller's.
+///
+/// - `members`: as [`model_files`] gives them
+///
+/// # Errors
+/// As [`save_model`].
+pub fn put_model(
+    files: &dyn FileSystem,
+    dir: &Path,
+    members: &[(&str, Vec<u8>)],
+) -> Result<(), ModelError> {
     check_replaceable(dir)?;
-    fs::create_dir_all(parent).map_err(|e| ModelError::io(parent, "create the folder", e))?;
-    let scratch = tempfile::Builder::new();
-    let scratch = scratch_in(parent, scratch)
-        .map_err(|e| ModelError::io(parent, "create a scratch folder in it", e))?;
-    for (name, bytes) in model_files(tensors, config, card)? {
-        write_synced(&scratch.path().join(name), &bytes)?;
-    }
-    sync_folder(scratch.path())?;
-    replace_folder(scratch, dir)?;
-    sync_folder(parent)
+    let put = replace_folder(files, dir, |scratch| {
+        let mut members = members.iter();
+        members.try_for_each(|(name, bytes)| write_new(files, &scratch.join(name), bytes))
+    });
+    let needed = members.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    put.map_err(|error: FileError| error.within(files, dir, needed).into())
 }
 
 /// The files of a model folder by name.
@@ -88,20 +95,6 @@ pub fn model_files(
         (CONFIG_FILE, json.into_bytes()),
         (CARD_FILE, card.as_bytes().to_vec()),
     ])
-}
-
-/// A folder that disappears with its handle, with the permissions of any new folder.
-fn scratch_in(
-    parent: &Path,
-    mut builder: tempfile::Builder<'_, '_>,
-) -> std::io::Result<tempfile::TempDir> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // The process's mask takes its part away.
-        builder.permissions(fs::Permissions::from_mode(0o777));
-    }
-    builder.prefix(".saving-").tempdir_in(parent)
 }
 
 /// Nothing is there, or a folder that holds no more than a model's files.
@@ -137,42 +130,6 @@ fn check_replaceable(dir: &Path) -> Result<(), ModelError> {
                 name.display()
             ));
         }
-    }
-    Ok(())
-}
-
-fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), ModelError> {
-    let written = File::create(path).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(|e| ModelError::io(path, "write the file", e))
-}
-
-/// Waits until the disk has the folder's entries; only Unix can open a folder for that.
-fn sync_folder(folder: &Path) -> Result<(), ModelError> {
-    if cfg!(unix) {
-        let synced = File::open(folder).and_then(|folder| folder.sync_all());
-        synced.map_err(|e| ModelError::io(folder, "synchronise the folder", e))?;
-    }
-    Ok(())
-}
-
-/// Puts `scratch` in the place of `dir`; what was there is removed last. On failure `scratch`
-/// disappears with its handle.
-fn replace_folder(scratch: tempfile::TempDir, dir: &Path) -> Result<(), ModelError> {
-    let old = scratch.path().with_extension("old");
-    if dir.exists() {
-        fs::rename(dir, &old).map_err(|e| ModelError::io(dir, "move the old folder away", e))?;
-    }
-    if let Err(error) = fs::rename(scratch.path(), dir) {
-        // The first error is the one to tell.
-        let _ = fs::rename(&old, dir);
-        return Err(ModelError::io(dir, "give the folder its name", error));
-    }
-    let _ = scratch.keep();
-    if old.exists() {
-        fs::remove_dir_all(&old).map_err(|e| ModelError::io(&old, "remove the old folder", e))?;
     }
     Ok(())
 }
@@ -275,18 +232,5 @@ mod tests {
         );
         check_refused(&whole[..whole.len() - 1], "not a model's configuration");
         check_refused("\u{0}", "not a model's configuration");
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_moved_stays_and_scratch_goes() {
-        let parent = tempfile::tempdir().expect("a scratch folder");
-        let scratch = scratch_in(parent.path(), tempfile::Builder::new()).expect("writable");
-        // No folder can be moved into itself.
-        let message = replace_folder(scratch, parent.path())
-            .expect_err("its own parent")
-            .to_string();
-        assert!(message.contains("move the old folder away"), "{message}");
-        let left = fs::read_dir(parent.path()).expect("still there").count();
-        assert_eq!(left, 0);
     }
 }

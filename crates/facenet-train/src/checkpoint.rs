@@ -12,18 +12,17 @@ mod store;
 mod tensors;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, Tensor};
+use facenet_files::{Disk, FileSystem, delete, make_folder, put_folder, write_new};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::durable::{sync_folder, write_new};
 use crate::error::TrainError;
 use manifest::Manifest;
 pub(crate) use store::set_aside;
-pub use store::{checkpoint_path, checkpoints, latest, prune, supersede, sweep};
+pub use store::{checkpoint_path, checkpoints, latest, prune, supersede};
 
 /// File of the weights and running statistics; with the caller's `config.json` beside it, a
 /// checkpoint is a model folder.
@@ -62,12 +61,13 @@ impl<P: Serialize> Checkpoint<P> {
     ///
     /// One of that step is replaced, unless it is the same already. At every moment the run
     /// folder holds the old state or the new one; what is unfinished has a name of its own that
-    /// [`sweep`] knows.
+    /// [`facenet_files::sweep`] knows.
     ///
     /// - `extra`: name and contents of further files, such as `config.json`
     ///
     /// # Errors
-    /// [`TrainError::Io`] when a file cannot be written; [`TrainError::Checkpoint`] when a tensor
+    /// [`TrainError::File`] when a file cannot be written, with the bytes of the whole checkpoint
+    /// where there is no room for it; [`TrainError::Checkpoint`] when a tensor
     /// is of a type that cannot be kept, when `progress` is no JSON, or when a further file's
     /// name is taken or not plain. Nothing new has then been left.
     pub fn save(
@@ -76,44 +76,84 @@ impl<P: Serialize> Checkpoint<P> {
         step: u64,
         extra: &[(&str, &[u8])],
     ) -> Result<PathBuf, TrainError> {
-        let path = checkpoint_path(run_dir, step);
-        let scratch = Scratch::create(&path)?;
-        let manifest = self.write_members(&scratch.path, extra)?.to_bytes();
-        if is_same(&path, &manifest) {
-            return Ok(path);
-        }
-        write_new(&scratch.path.join(manifest::FILE), &manifest)?;
-        sync_folder(&scratch.path)?;
-        store::put_in_place(&scratch.path, &path)?;
-        sync_folder(run_dir)?;
-        Ok(path)
+        self.save_on(&Disk, run_dir, step, extra)
     }
 
-    fn write_members(
+    /// As [`save`](Self::save), on a file system of the caller's.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_on(
+        &self,
+        files: &dyn FileSystem,
+        run_dir: &Path,
+        step: u64,
+        extra: &[(&str, &[u8])],
+    ) -> Result<PathBuf, TrainError> {
+        let path = checkpoint_path(run_dir, step);
+        match self.put(files, &path, extra) {
+            Ok(()) => Ok(path),
+            Err(TrainError::File(error)) if error.is_full() => {
+                let needed = self.bytes(&path, extra)?;
+                Err(error.within(files, &path, needed).into())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn put(
+        &self,
+        files: &dyn FileSystem,
+        path: &Path,
+        extra: &[(&str, &[u8])],
+    ) -> Result<(), TrainError> {
+        let scratch = Scratch::create(files, path)?;
+        let mut manifest = Manifest::new();
+        self.members(&scratch.path, extra, |name, bytes| {
+            check_name(&manifest, &scratch.path, name)?;
+            manifest.insert(name, bytes);
+            Ok(write_new(files, &scratch.path.join(name), bytes)?)
+        })?;
+        let manifest = manifest.to_bytes();
+        if is_same(path, &manifest) {
+            return Ok(());
+        }
+        write_new(files, &scratch.path.join(manifest::FILE), &manifest)?;
+        Ok(put_folder(files, &scratch.path, path)?)
+    }
+
+    /// Bytes of all the checkpoint's files.
+    fn bytes(&self, path: &Path, extra: &[(&str, &[u8])]) -> Result<u64, TrainError> {
+        let (mut manifest, mut sum) = (Manifest::new(), 0);
+        self.members(path, extra, |name, bytes| {
+            manifest.insert(name, bytes);
+            sum += bytes.len() as u64;
+            Ok(())
+        })?;
+        Ok(sum + manifest.to_bytes().len() as u64)
+    }
+
+    /// Gives each file to `take`, one after the other: all at once would be as large again as
+    /// what the run holds.
+    fn members(
         &self,
         folder: &Path,
         extra: &[(&str, &[u8])],
-    ) -> Result<Manifest, TrainError> {
-        let mut manifest = Manifest::new();
-        let mut write = |name: &str, bytes: &[u8]| {
-            check_name(&manifest, folder, name)?;
-            manifest.insert(name, bytes);
-            write_new(&folder.join(name), bytes)
-        };
-        let pack = |name: &str, tensors| tensors::pack(tensors, &folder.join(name));
-        write(MODEL_FILE, &pack(MODEL_FILE, &self.model)?)?;
-        if let Some(ema) = &self.ema {
-            write(EMA_FILE, &pack(EMA_FILE, ema)?)?;
+        mut take: impl FnMut(&str, &[u8]) -> Result<(), TrainError>,
+    ) -> Result<(), TrainError> {
+        let tensors = [
+            (MODEL_FILE, Some(&self.model)),
+            (EMA_FILE, self.ema.as_ref()),
+            (HEAD_FILE, self.head.as_ref()),
+            (OPTIMIZER_FILE, Some(&self.optimizer)),
+        ];
+        for (name, tensors) in tensors {
+            if let Some(tensors) = tensors {
+                take(name, &tensors::pack(tensors, &folder.join(name))?)?;
+            }
         }
-        if let Some(head) = &self.head {
-            write(HEAD_FILE, &pack(HEAD_FILE, head)?)?;
-        }
-        write(OPTIMIZER_FILE, &pack(OPTIMIZER_FILE, &self.optimizer)?)?;
-        write(PROGRESS_FILE, &self.progress_bytes(folder)?)?;
-        for (name, bytes) in extra {
-            write(name, bytes)?;
-        }
-        Ok(manifest)
+        take(PROGRESS_FILE, &self.progress_bytes(folder)?)?;
+        extra.iter().try_for_each(|(name, bytes)| take(name, bytes))
     }
 
     fn progress_bytes(&self, folder: &Path) -> Result<Vec<u8>, TrainError> {
@@ -183,7 +223,7 @@ fn read_progress<P: DeserializeOwned>(manifest: &Manifest, folder: &Path) -> Res
 
 /// Whether `path` is a whole checkpoint with this manifest.
 fn is_same(path: &Path, manifest: &[u8]) -> bool {
-    fs::read(path.join(manifest::FILE)).is_ok_and(|found| found == manifest)
+    std::fs::read(path.join(manifest::FILE)).is_ok_and(|found| found == manifest)
         && Manifest::read(path)
             .and_then(|manifest| manifest.verify_except(path, &[]))
             .is_ok()
@@ -206,24 +246,27 @@ fn check_name(manifest: &Manifest, folder: &Path, name: &str) -> Result<(), Trai
 }
 
 /// An unfinished folder, gone when dropped unless it has been renamed.
-struct Scratch {
+struct Scratch<'a> {
+    files: &'a dyn FileSystem,
     path: PathBuf,
 }
 
-impl Scratch {
-    fn create(path: &Path) -> Result<Self, TrainError> {
+impl<'a> Scratch<'a> {
+    fn create(files: &'a dyn FileSystem, path: &Path) -> Result<Self, TrainError> {
         let scratch = store::scratch_path(path);
-        store::delete(&scratch)?;
-        fs::create_dir(&scratch)
-            .map_err(|source| TrainError::io(&scratch, "make this folder", source))?;
-        Ok(Self { path: scratch })
+        delete(files, &scratch)?;
+        make_folder(files, &scratch)?;
+        Ok(Self {
+            files,
+            path: scratch,
+        })
     }
 }
 
-impl Drop for Scratch {
+impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         // Gone already after a rename; what cannot be deleted now is swept at the next start.
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = delete(self.files, &self.path);
     }
 }
 
@@ -231,6 +274,7 @@ impl Drop for Scratch {
 mod tests {
     use super::*;
     use std::collections::HashMap;
+    use std::fs;
 
     fn tensors(values: &[f32]) -> BTreeMap<String, Tensor> {
         let tensor = Tensor::new(values, &Device::Cpu).expect("numbers on the CPU");

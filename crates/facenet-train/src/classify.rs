@@ -165,7 +165,8 @@ mod tests {
     use crate::head::candles_loss;
     use crate::loss::Loss;
     use crate::observer::Silent;
-    use crate::round::tests::{model, numbers, relative, round, training};
+    use crate::optimizer::Optimizer;
+    use crate::round::tests::{model, numbers, relative, round, spoil, training};
 
     const LOSSES: [Loss; 2] = [Loss::Softmax, Loss::Arcface];
 
@@ -255,6 +256,35 @@ mod tests {
             let difference = relative(&ours[..theirs.len()], &theirs);
             // Theirs rounds logits of up to 64 to f32, ours the gradient by them only.
             assert!(difference < 1e-5, "{loss:?}: {difference}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_is_no_number_shows_in_the_loss() {
+        for loss in LOSSES {
+            for (picture, value) in [(0, f32::NAN), (7, f32::INFINITY), (11, f32::NAN)] {
+                let (model, head, mut round) = (model(), head(loss), round());
+                spoil(&mut round, picture, value);
+                let passes = Passes {
+                    model: &model,
+                    head: &head,
+                    round: &round,
+                    chunk_size: 6,
+                    mode: training(),
+                };
+                let (gradients, mean, _) = passes.run(&mut Silent).expect("it fits");
+                let parameters = model.parameters();
+                let all = updates(&parameters, &gradients);
+                let pace = Pace {
+                    step: 7,
+                    rate: 0.1,
+                    clip_norm: None,
+                };
+                let mut optimizer = Optimizer::new(&TrainConfig::demo().optimizer());
+                let made = apply(&mut optimizer, &all, seen(&mean, 12), &pace);
+                let error = made.expect_err("no number");
+                assert_eq!(error.exit_class().code(), 4, "{error}");
+            }
         }
     }
 

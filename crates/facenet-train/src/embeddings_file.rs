@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use facenet_files::{Disk, FileSystem, replace, replace_together};
 use facenet_lfw::{DEFAULT_FOLDS, Folds, ImageName, Pairs};
 use facenet_model::ModelError;
 use safetensors::tensor::{SafeTensors, TensorView};
 
-use crate::durable;
 use crate::error::TrainError;
 use crate::evaluate::{Embedded, Evaluation};
 use crate::observer::Observer;
@@ -49,22 +49,41 @@ impl Format {
     }
 }
 
-/// Writes embeddings: each file complete under its name, or not at all.
+/// Writes embeddings: each file complete under its name, or not at all. The rows of NumPy's form
+/// come after the list of their paths: where there are rows, they are those of the list.
 ///
 /// # Errors
-/// [`TrainError::Io`] where a file cannot be written; [`TrainError::Data`] for a path that the
+/// [`TrainError::File`] where a file cannot be written; [`TrainError::Data`] for a path that the
 /// format cannot hold.
 pub fn write(path: &Path, format: Format, embedded: &Embedded) -> Result<(), TrainError> {
-    match format {
-        Format::Safetensors => durable::replace(path, &safetensors_bytes(path, embedded)?),
+    write_on(&Disk, path, format, embedded)
+}
+
+/// As [`write`], on a file system of the caller's.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_on(
+    files: &dyn FileSystem,
+    path: &Path,
+    format: Format,
+    embedded: &Embedded,
+) -> Result<(), TrainError> {
+    let bytes = match format {
+        Format::Safetensors => safetensors_bytes(path, embedded)?,
         Format::Npy => {
             let mut list = path.as_os_str().to_owned();
             list.push(".paths.txt");
-            durable::replace(Path::new(&list), lines(path, &embedded.paths)?.as_bytes())?;
-            durable::replace(path, &npy_bytes(embedded))
+            let lines = lines(path, &embedded.paths)?;
+            let list = (Path::new(&list), lines.as_bytes());
+            return Ok(replace_together(
+                files,
+                &[list, (path, &npy_bytes(embedded))],
+            )?);
         }
-        Format::Csv => durable::replace(path, &csv_bytes(path, embedded)?),
-    }
+        Format::Csv => csv_bytes(path, embedded)?,
+    };
+    Ok(replace(files, path, &bytes)?)
 }
 
 fn little_endian(rows: &[f32]) -> Vec<u8> {

@@ -226,7 +226,7 @@ impl Engine {
     }
 
     /// Mines triplets among the rows, in the seeded order that training takes them in.
-    fn mine(&self, rows: &Rows) -> Result<Mined, TrainError> {
+    pub(crate) fn mine(&self, rows: &Rows) -> Result<Mined, TrainError> {
         let labels: Vec<_> = rows.ids.iter().map(|id| id.identity).collect();
         let draw = self.draw();
         let embeddings = Embeddings::new(&rows.values, rows.dim)?;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use facenet_dataset::DatasetError;
+use facenet_files::FileError;
 use facenet_gallery::GalleryError;
 use facenet_lfw::LfwError;
 use facenet_miner::MineError;
@@ -102,10 +103,13 @@ pub enum TrainError {
         /// What to do.
         remedy: &'static str,
     },
-    /// A file or folder cannot be read or written.
+    /// A file or folder cannot be written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A file or folder cannot be read.
     #[error(
-        "{}: cannot {action}; check that the path exists, that you may use it and that the disk \
-         has room", .path.display()
+        "{}: cannot {action}; check that the path exists and that you may use it",
+        .path.display()
     )]
     Io {
         /// The file or folder.
@@ -241,6 +245,8 @@ impl TrainError {
             Self::Dataset(DatasetError::Write { .. } | DatasetError::Thread { .. })
             | Self::Lfw(LfwError::Write { .. })
             | Self::Mine(MineError::Device { .. })
+            | Self::Model(ModelError::Write(_))
+            | Self::File(_)
             | Self::Io { .. }
             | Self::Device { .. }
             | Self::Candle(_) => ExitClass::Resources,
@@ -280,7 +286,7 @@ fn of_gallery(error: &GalleryError) -> ExitClass {
         GalleryError::Io { source, .. } if source.kind() != io::ErrorKind::NotFound => {
             ExitClass::Resources
         }
-        GalleryError::StillThere { .. } => ExitClass::Resources,
+        GalleryError::Write(_) | GalleryError::StillThere { .. } => ExitClass::Resources,
         GalleryError::Model { .. }
         | GalleryError::Recipe { .. }
         | GalleryError::Dim { .. }
@@ -289,6 +295,17 @@ fn of_gallery(error: &GalleryError) -> ExitClass {
         GalleryError::Name { .. } => ExitClass::Usage,
         _ => ExitClass::Data,
     }
+}
+
+/// Refuses a folder that is there already.
+///
+/// - `flag`: what its name was given by
+pub(crate) fn check_absent(folder: &Path, flag: &'static str) -> Result<(), TrainError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let problem = format!("{} exists; give a folder that does not", folder.display());
+    Err(TrainError::config(flag, problem))
 }
 
 /// Before the first step no rate is to blame.
@@ -421,13 +438,19 @@ mod tests {
 
     #[test]
     fn a_leaf_that_cannot_write_lacks_resources_and_a_bad_setting_is_usage() {
-        let denied = || io::ErrorKind::PermissionDenied.into();
-        let (path, source) = (PathBuf::from("x"), denied());
-        let write = TrainError::from(LfwError::Write { path, source });
-        assert_eq!(write.exit_class(), ExitClass::Resources);
-        let (path, source) = (PathBuf::from("x"), denied());
-        let write = TrainError::from(DatasetError::Write { path, source });
-        assert_eq!(write.exit_class(), ExitClass::Resources);
+        let denied = || {
+            let source = io::ErrorKind::PermissionDenied.into();
+            FileError::new(Path::new("x"), "write this file", source)
+        };
+        for error in [
+            TrainError::from(denied()),
+            LfwError::from(denied()).into(),
+            DatasetError::from(denied()).into(),
+            ModelError::from(denied()).into(),
+            GalleryError::from(denied()).into(),
+        ] {
+            assert_eq!(error.exit_class(), ExitClass::Resources);
+        }
         let target = TrainError::from(LfwError::FarTarget { found: 2.0 });
         assert_eq!(target.exit_class(), ExitClass::Usage);
     }

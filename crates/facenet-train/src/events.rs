@@ -6,9 +6,10 @@
 mod wire;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
+
+use facenet_files::{Access, Disk, FileError, FileSystem, Output};
 
 use crate::error::TrainError;
 
@@ -36,7 +37,7 @@ pub struct LoggedEvent {
 #[derive(Debug)]
 pub struct EventWriter {
     path: PathBuf,
-    file: File,
+    file: Box<dyn Output>,
     step: u64,
     tags: BTreeSet<String>,
 }
@@ -48,9 +49,21 @@ impl EventWriter {
     /// - `wall_time`: seconds since 1970
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be made.
+    /// [`TrainError::File`] when the file cannot be made.
     pub fn create(folder: &Path, wall_time: f64) -> Result<Self, TrainError> {
-        let (path, file) = create_file(folder, wall_time)?;
+        Self::create_on(&Disk, folder, wall_time)
+    }
+
+    /// As [`create`](Self::create), on a file system of the caller's.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_on(
+        files: &dyn FileSystem,
+        folder: &Path,
+        wall_time: f64,
+    ) -> Result<Self, TrainError> {
+        let (path, file) = create_file(files, folder, wall_time)?;
         let mut writer = Self {
             path,
             file,
@@ -80,7 +93,7 @@ impl EventWriter {
     /// - `step`: optimizer steps made
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be written.
+    /// [`TrainError::File`] when the file cannot be written.
     pub fn write(
         &mut self,
         wall_time: f64,
@@ -110,8 +123,10 @@ impl EventWriter {
 
     fn append(&mut self, event: &LoggedEvent) -> Result<(), TrainError> {
         let record = frame(&wire::encode(event));
-        let written = self.file.write_all(&record);
-        written.map_err(|source| TrainError::io(&self.path, "append to this event file", source))
+        self.file.write_all(&record).map_err(|source| {
+            let error = FileError::new(&self.path, "append to this event file", source);
+            error.needing(&Disk, &self.path, record.len() as u64).into()
+        })
     }
 }
 
@@ -137,7 +152,11 @@ pub fn read_events(path: &Path) -> Result<Vec<LoggedEvent>, TrainError> {
     Ok(events)
 }
 
-fn create_file(folder: &Path, wall_time: f64) -> Result<(PathBuf, File), TrainError> {
+fn create_file(
+    files: &dyn FileSystem,
+    folder: &Path,
+    wall_time: f64,
+) -> Result<(PathBuf, Box<dyn Output>), TrainError> {
     let name = format!(
         "events.out.tfevents.{:010}.facenet",
         wall_time.max(0.0) as u64
@@ -145,13 +164,15 @@ fn create_file(folder: &Path, wall_time: f64) -> Result<(PathBuf, File), TrainEr
     let mut path = folder.join(&name);
     let mut next = 2;
     loop {
-        match OpenOptions::new().append(true).create_new(true).open(&path) {
+        match files.create(&path, Access::Usual) {
             Ok(file) => return Ok((path, file)),
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                 path = folder.join(format!("{name}.{next}"));
                 next += 1;
             }
-            Err(source) => return Err(TrainError::io(&path, "make this event file", source)),
+            Err(source) => {
+                return Err(FileError::new(&path, "make this event file", source).into());
+            }
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use candle_core::Device;
+use facenet_files::{Disk, replace};
 use facenet_model::{load_model, tensors_to_bytes, tensors_to_torch};
 use serde::Serialize;
 
-use crate::durable::replace;
 use crate::error::TrainError;
 use crate::saved::saved_model;
 
@@ -54,7 +54,7 @@ pub struct ExportedFile {
 /// anything of its training, its folder or the people it has seen.
 ///
 /// # Errors
-/// [`TrainError::Model`] for a folder that is no model, [`TrainError::Io`] where a file cannot be
+/// [`TrainError::Model`] for a folder that is no model, [`TrainError::File`] where a file cannot be
 /// written.
 pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
     let saved = saved_model(&request.model)?;
@@ -86,7 +86,7 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
 }
 
 fn written(path: &Path, form: &'static str, bytes: &[u8]) -> Result<ExportedFile, TrainError> {
-    replace(path, bytes)?;
+    replace(&Disk, path, bytes)?;
     Ok(ExportedFile {
         path: path.to_owned(),
         form,

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use facenet_lfw::{LfwError, Report};
-use facenet_model::{FORMAT, SavedConfig, model_files, save_model};
+use facenet_model::{FORMAT, SavedConfig, model_files, put_model};
 use serde_json::json;
 
 use crate::card::model_card;
@@ -15,6 +15,7 @@ use crate::engine::{Engine, Last};
 use crate::error::TrainError;
 use crate::evaluate::score;
 use crate::feed::{Feed, Pass, Purpose};
+use crate::finite::check_tensors;
 use crate::head::Head;
 use crate::observer::{Event, Observer};
 use crate::rollback::OnCollapse;
@@ -146,21 +147,20 @@ impl Engine {
 
     /// Refuses weights that are no longer finite: a step finds out only about the one before.
     fn check_weights(&self) -> Result<(), TrainError> {
-        let of_head = self.head.iter().flat_map(Head::state);
-        for (name, tensor) in self.model.state().into_iter().chain(of_head) {
-            // A finite number less itself is 0; infinity and NaN give NaN.
-            let difference = tensor.sub(&tensor)?.sum_all()?.to_dtype(DType::F64)?;
-            if difference.to_scalar::<f64>()? != 0.0 {
-                let what = format!("{name} is not finite");
-                return Err(TrainError::diverged(self.progress.step, what));
-            }
-        }
-        Ok(())
+        let (step, of_head) = (self.progress.step, self.head.iter().flat_map(Head::state));
+        check_tensors(step, "", &self.model.state())?;
+        check_tensors(step, "", &of_head.collect())
     }
 
     /// Writes a checkpoint of the state between two steps.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] where any of it is not finite: a run could not go on from that.
     pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         self.check_weights()?;
+        let (step, optimizer) = (self.progress.step, self.optimizer.state()?);
+        check_tensors(step, "the average of ", self.ema.shadow())?;
+        check_tensors(step, "the optimizer's ", &optimizer)?;
         self.progress.statistics_updates = self.model.updates();
         let can_go_back = self.progress.config.on_collapse == OnCollapse::Rollback;
         if can_go_back && self.progress.watch.is_good() {
@@ -170,7 +170,7 @@ impl Engine {
             model: self.model.state(),
             ema: Some(self.ema.shadow().clone()),
             head: self.head.as_ref().map(Head::state),
-            optimizer: self.optimizer.state()?,
+            optimizer,
             progress: self.progress.clone(),
         };
         let card = self.card(false);
@@ -198,7 +198,8 @@ impl Engine {
         };
         let card = self.card(is_ema);
         let dir = self.record.folder.model_dir().join(name);
-        Ok(save_model(&dir, &state, &self.saved_config(), &card)?)
+        let members = model_files(&state, &self.saved_config(), &card)?;
+        Ok(put_model(self.record.folder.files(), &dir, &members)?)
     }
 
     /// The card of the weights, or their average, with their score where they have one.

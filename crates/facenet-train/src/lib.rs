@@ -15,7 +15,6 @@ mod dense;
 mod device;
 mod doctor;
 mod dry_run;
-mod durable;
 mod ema;
 mod embedder;
 pub mod embeddings_file;
@@ -25,6 +24,7 @@ mod evaluate;
 mod events;
 mod export;
 mod feed;
+mod finite;
 mod first_model;
 mod head;
 mod import;
@@ -62,6 +62,7 @@ mod validate;
 mod watch;
 
 pub use facenet_dataset as dataset;
+pub use facenet_files as files;
 pub use facenet_gallery as gallery;
 pub use facenet_lfw as lfw;
 pub use facenet_miner as miner;
@@ -70,14 +71,13 @@ pub use facenet_sampler as sampler;
 
 pub use checkpoint::{
     Checkpoint, EMA_FILE, HEAD_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path,
-    checkpoints, latest, prune, supersede, sweep,
+    checkpoints, latest, prune, supersede,
 };
 pub use compute::{MAX_THREADS, fastest_precision, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
 pub use device::open_device;
 pub use doctor::{Diagnosis, DoctorRequest, Separation, Suspect, SuspectKind, doctor};
 pub use dry_run::{DryRun, dry_run};
-pub use durable::replace as replace_file;
 pub use ema::Ema;
 pub use error::{ExitClass, TrainError};
 pub use evaluate::{Embedded, Evaluation, ModelSource, embed, evaluate, evaluate_embeddings};

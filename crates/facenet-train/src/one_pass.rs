@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Mines the whole round and counts its distances; the mean over its triplets, where there are any.
-    fn mine_whole(
+    pub(crate) fn mine_whole(
         &self,
         round: &Round,
         embedded: &Embedded,

@@ -1,15 +1,16 @@
 //! What a run leaves on disk while it goes: text logs, TensorBoard events, checkpoints.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use facenet_files::{Disk, append_line, make_folders, sweep};
 use facenet_lfw::Report;
 use facenet_miner::Statistics;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::checkpoint::{Checkpoint, prune, sweep};
+use crate::checkpoint::{Checkpoint, prune};
 use crate::config::TrainConfig;
-use crate::durable::append;
 use crate::error::TrainError;
 use crate::events::EventWriter;
 use crate::progress::Progress;
@@ -50,7 +51,7 @@ impl Record {
     /// Makes the folders of a new run.
     ///
     /// # Errors
-    /// [`TrainError::Io`] where a base folder cannot be written.
+    /// [`TrainError::File`] where a base folder cannot be written.
     pub(crate) fn create(
         config: &TrainConfig,
         command_line: &[String],
@@ -63,7 +64,7 @@ impl Record {
     /// Goes on in the folders of a run.
     ///
     /// # Errors
-    /// [`TrainError::Io`] where they cannot be written.
+    /// [`TrainError::File`] where they cannot be written.
     pub(crate) fn reopen(
         config: &TrainConfig,
         model_dir: &Path,
@@ -71,10 +72,11 @@ impl Record {
     ) -> Result<Self, TrainError> {
         let name = model_dir.file_name().unwrap_or_default();
         let log_dir = config.logs_base_dir.join(name);
-        std::fs::create_dir_all(&log_dir)
-            .map_err(|source| TrainError::io(&log_dir, "make the run's log folder", source))?;
-        sweep(model_dir)?;
-        let folder = RunFolder::existing(log_dir, model_dir.to_owned());
+        make_folders(&Disk, &log_dir)?;
+        for dir in [&log_dir, model_dir] {
+            sweep(&Disk, dir)?;
+        }
+        let folder = RunFolder::existing(Arc::new(Disk), log_dir, model_dir.to_owned());
         Self::open(folder, config, command_line)
     }
 
@@ -97,7 +99,11 @@ impl Record {
     fn write(&mut self, step: u64, values: &[(&str, f32)]) -> Result<(), TrainError> {
         let events = match &mut self.events {
             Some(events) => events,
-            closed => closed.insert(EventWriter::create(self.folder.log_dir(), now())?),
+            closed => {
+                let folder = &self.folder;
+                let opened = EventWriter::create_on(folder.files(), folder.log_dir(), now())?;
+                closed.insert(opened)
+            }
         };
         events.write(now(), step, values)
     }
@@ -158,7 +164,8 @@ impl Record {
         };
         let mut line = serde_json::to_vec(&line).expect("a record of plain fields is JSON");
         line.push(b'\n');
-        append(&self.folder.log_dir().join(STEPS_FILE), &line)
+        let path = self.folder.log_dir().join(STEPS_FILE);
+        Ok(append_line(self.folder.files(), &path, &line)?)
     }
 
     /// Logs a score; where the validation rate is undefined the text log says NaN.
@@ -192,8 +199,9 @@ impl Record {
         let progress = &checkpoint.progress;
         let (step, best) = (progress.step, progress.best.map(|best| best.step));
         let spared = best.into_iter().chain(progress.watch.last_good);
-        let path = checkpoint.save(self.folder.model_dir(), step, extra)?;
-        prune(self.folder.model_dir(), KEPT, spared)?;
+        let (files, model_dir) = (self.folder.files(), self.folder.model_dir());
+        let path = checkpoint.save_on(files, model_dir, step, extra)?;
+        prune(files, model_dir, KEPT, spared)?;
         let seconds = began.elapsed().as_secs_f32();
         self.write(step, &[("time/save_variables", seconds)])?;
         Ok(path)

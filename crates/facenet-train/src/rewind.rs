@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use facenet_model::{CARD_FILE, TENSORS_FILE, load_config, load_tensors, save_model};
+use facenet_files::FileSystem;
+use facenet_model::{CARD_FILE, TENSORS_FILE, load_config, load_tensors, model_files, put_model};
 
 use crate::checkpoint::{checkpoint_path, set_aside, supersede};
 use crate::error::TrainError;
@@ -15,14 +16,15 @@ use crate::run::BEST_DIR;
 /// abandoned checkpoints for the run's last, and pruning would keep them instead of the new ones.
 ///
 /// # Errors
-/// [`TrainError::Io`] when a folder cannot be moved.
+/// [`TrainError::File`] when a folder cannot be moved.
 pub(crate) fn rewind(
+    files: &dyn FileSystem,
     run_dir: &Path,
     progress: &Progress,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let aside = supersede(run_dir, progress.step)?;
-    rewind_best(run_dir, progress)?;
+    let aside = supersede(files, run_dir, progress.step)?;
+    rewind_best(files, run_dir, progress)?;
     if let Some(last) = aside.last() {
         observer.event(&Event::Warning(&format!(
             "going back to step {}: later checkpoints moved aside: {}, the last to {}",
@@ -36,7 +38,11 @@ pub(crate) fn rewind(
 
 /// The best model of the abandoned steps gives way to the best of those before, where its
 /// checkpoint is still there.
-fn rewind_best(run_dir: &Path, progress: &Progress) -> Result<(), TrainError> {
+fn rewind_best(
+    files: &dyn FileSystem,
+    run_dir: &Path,
+    progress: &Progress,
+) -> Result<(), TrainError> {
     let best = run_dir.join(BEST_DIR);
     let made_after = load_config(&best)
         .ok()
@@ -44,7 +50,7 @@ fn rewind_best(run_dir: &Path, progress: &Progress) -> Result<(), TrainError> {
     if made_after.is_none_or(|steps| steps <= progress.step) {
         return Ok(());
     }
-    set_aside(&best)?;
+    set_aside(files, &best)?;
     let Some(earlier) = progress.best else {
         return Ok(());
     };
@@ -56,10 +62,6 @@ fn rewind_best(run_dir: &Path, progress: &Progress) -> Result<(), TrainError> {
     let text = fs::read_to_string(&card)
         .map_err(|source| TrainError::io(&card, "read this file", source))?;
     let tensors = load_tensors(&checkpoint.join(TENSORS_FILE))?;
-    Ok(save_model(
-        &best,
-        &tensors,
-        &load_config(&checkpoint)?,
-        &text,
-    )?)
+    let members = model_files(&tensors, &load_config(&checkpoint)?, &text)?;
+    Ok(put_model(files, &best, &members)?)
 }

@@ -60,7 +60,12 @@ impl Engine {
             self.progress.step,
             self.progress.watch.rate_factor(),
         )));
-        rewind(&run_dir, &self.progress, observer)?;
+        rewind(
+            self.record.folder.files(),
+            &run_dir,
+            &self.progress,
+            observer,
+        )?;
         self.save(observer)
     }
 

@@ -227,6 +227,11 @@ pub(crate) mod tests {
         Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have")
     }
 
+    /// Spoils a number of one picture.
+    pub(crate) fn spoil(round: &mut Round, picture: usize, value: f32) {
+        round.pixels[picture * 3 * SIDE * SIDE + 5] = value;
+    }
+
     /// 12 pictures of four identities.
     pub(crate) fn round() -> Round {
         let id = |row: u32| ImageId {

@@ -241,7 +241,7 @@ fn go_on(
         progress.step
     );
     observer.event(&Event::Note(&note));
-    rewind(&run_dir, &progress, observer)?;
+    rewind(record.folder.files(), &run_dir, &progress, observer)?;
     finish(
         Engine {
             progress,

@@ -1,21 +1,24 @@
 //! The folders of a run, and the small text files in them.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use facenet_files::{
+    Disk, FileError, FileSystem, append_line, folder_of, make_folder, make_folders, replace,
+};
 use jiff::Zoned;
 
-use crate::durable;
 use crate::error::TrainError;
 
 /// Names to try before giving up: so many runs do not begin within a second.
 const MAX_SUFFIX: u32 = 9_999;
 
 /// A run's log folder and model folder, of one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RunFolder {
+    files: Arc<dyn FileSystem>,
     log_dir: PathBuf,
     model_dir: PathBuf,
 }
@@ -41,16 +44,29 @@ impl RunFolder {
     /// either has one already, `name-2`, `name-3` and so on. Two runs never get the same one.
     ///
     /// # Errors
-    /// [`TrainError::Io`], of class [`Resources`](crate::ExitClass::Resources), naming the folder
+    /// [`TrainError::File`], of class [`Resources`](crate::ExitClass::Resources), naming the folder
     /// that cannot be made; [`TrainError::Config`] when `name` is no plain name.
     pub fn create(logs_base: &Path, models_base: &Path, name: &str) -> Result<Self, TrainError> {
+        let files: Arc<dyn FileSystem> = Arc::new(Disk);
+        Self::create_on(&files, logs_base, models_base, name)
+    }
+
+    /// As [`create`](Self::create), on a file system of the caller's.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create).
+    pub fn create_on(
+        files: &Arc<dyn FileSystem>,
+        logs_base: &Path,
+        models_base: &Path,
+        name: &str,
+    ) -> Result<Self, TrainError> {
         if name.is_empty() || Path::new(name).file_name() != Some(name.as_ref()) {
             let problem = format!("found run name {name:?}, expected a plain folder name");
             return Err(TrainError::config("--logs-base-dir", problem));
         }
         for base in [logs_base, models_base] {
-            fs::create_dir_all(base)
-                .map_err(|source| TrainError::io(base, "make the base folder for runs", source))?;
+            make_folders(&**files, base)?;
         }
         for suffix in 1..=MAX_SUFFIX {
             let name = if suffix == 1 {
@@ -58,43 +74,54 @@ impl RunFolder {
             } else {
                 format!("{name}-{suffix}")
             };
-            if let Some(folder) = Self::claim(logs_base, models_base, &name)? {
+            let log_dir = logs_base.join(&name);
+            let folder = Self::existing(files.clone(), log_dir, models_base.join(&name));
+            if folder.claim()? {
                 return Ok(folder);
             }
         }
         let taken = io::ErrorKind::AlreadyExists.into();
-        Err(TrainError::io(
-            &logs_base.join(name),
-            "find a free name for the run's folder",
-            taken,
-        ))
+        let action = "find a free name for the run's folder";
+        Err(FileError::new(&logs_base.join(name), action, taken).into())
     }
 
     /// The folders of a run that goes on; nothing is made or checked.
-    pub fn existing(log_dir: PathBuf, model_dir: PathBuf) -> Self {
-        Self { log_dir, model_dir }
+    pub fn existing(files: Arc<dyn FileSystem>, log_dir: PathBuf, model_dir: PathBuf) -> Self {
+        Self {
+            files,
+            log_dir,
+            model_dir,
+        }
     }
 
-    /// Makes both folders, or neither where one is taken.
-    fn claim(logs_base: &Path, models_base: &Path, name: &str) -> Result<Option<Self>, TrainError> {
-        let folder = Self {
-            log_dir: logs_base.join(name),
-            model_dir: models_base.join(name),
-        };
-        if !make_new(&folder.log_dir)? {
-            return Ok(None);
+    /// Makes both folders, or neither where one is taken; false then.
+    fn claim(&self) -> Result<bool, TrainError> {
+        if !self.make_new(&self.log_dir)? {
+            return Ok(false);
         }
-        if is_same_folder(logs_base, models_base) {
-            return Ok(Some(folder));
+        if is_same_folder(folder_of(&self.log_dir), folder_of(&self.model_dir)) {
+            return Ok(true);
         }
-        match make_new(&folder.model_dir) {
-            Ok(true) => Ok(Some(folder)),
-            not_made => {
-                // Made a moment ago and empty; if it cannot go, an empty folder does no harm.
-                let _ = fs::remove_dir(&folder.log_dir);
-                not_made.map(|_| None)
-            }
+        let made = self.make_new(&self.model_dir);
+        if !matches!(made, Ok(true)) {
+            // Made a moment ago and empty; if it cannot go, an empty folder does no harm.
+            let _ = self.files.remove_folder(&self.log_dir);
         }
+        made
+    }
+
+    /// Makes a folder; false where the name is taken.
+    fn make_new(&self, path: &Path) -> Result<bool, TrainError> {
+        match make_folder(&*self.files, path) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What its files are written to.
+    pub fn files(&self) -> &dyn FileSystem {
+        &*self.files
     }
 
     /// Where logs go.
@@ -110,26 +137,28 @@ impl RunFolder {
     /// Writes `arguments.txt`, a line `name: value` each, in the order given.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be written; it is then as it was.
+    /// [`TrainError::File`] when the file cannot be written; it is then as it was.
     pub fn write_arguments(&self, arguments: &[(String, String)]) -> Result<(), TrainError> {
         let line = |(name, value): &(String, String)| format!("{name}: {}\n", one_line(value));
         let text: String = arguments.iter().map(line).collect();
-        durable::replace(&self.log_dir.join("arguments.txt"), text.as_bytes())
+        let path = self.log_dir.join("arguments.txt");
+        Ok(replace(&*self.files, &path, text.as_bytes())?)
     }
 
     /// Writes `config.toml`, which `--config` takes back.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be written; it is then as it was.
+    /// [`TrainError::File`] when the file cannot be written; it is then as it was.
     pub fn write_config(&self, toml: &str) -> Result<(), TrainError> {
-        durable::replace(&self.log_dir.join("config.toml"), toml.as_bytes())
+        let path = self.log_dir.join("config.toml");
+        Ok(replace(&*self.files, &path, toml.as_bytes())?)
     }
 
     /// Writes `revision_info.txt`: command line, version, git hash, dirty flag and the work tree
     /// that they are of; "unknown" without `git`.
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be written; it is then as it was.
+    /// [`TrainError::File`] when the file cannot be written; it is then as it was.
     pub fn write_revision(
         &self,
         command_line: &str,
@@ -145,7 +174,8 @@ impl RunFolder {
             one_line(command_line),
             one_line(&folder),
         );
-        durable::replace(&self.log_dir.join("revision_info.txt"), text.as_bytes())
+        let path = self.log_dir.join("revision_info.txt");
+        Ok(replace(&*self.files, &path, text.as_bytes())?)
     }
 
     /// Appends a line to `lfw_result.txt`, or to `lfw_result_ema.txt` with `is_ema`:
@@ -155,7 +185,7 @@ impl RunFolder {
     /// - `accuracy`, `val`: in `[0, 1]`
     ///
     /// # Errors
-    /// [`TrainError::Io`] when the file cannot be written.
+    /// [`TrainError::File`] when the file cannot be written.
     pub fn append_lfw_result(
         &self,
         step: u64,
@@ -169,7 +199,8 @@ impl RunFolder {
             "lfw_result.txt"
         };
         let line = format!("{step}\t{accuracy:.5}\t{val:.5}\n");
-        durable::append(&self.log_dir.join(name), line.as_bytes())
+        let path = self.log_dir.join(name);
+        Ok(append_line(&*self.files, &path, line.as_bytes())?)
     }
 }
 
@@ -208,17 +239,8 @@ fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
         .flatten()
 }
 
-/// Makes a folder; false where the name is taken.
-fn make_new(path: &Path) -> Result<bool, TrainError> {
-    match fs::create_dir(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(source) => Err(TrainError::io(path, "make the run's folder", source)),
-    }
-}
-
 fn is_same_folder(a: &Path, b: &Path) -> bool {
-    match (fs::canonicalize(a), fs::canonicalize(b)) {
+    match (a.canonicalize(), b.canonicalize()) {
         (Ok(a), Ok(b)) => a == b,
         _ => false,
     }
@@ -233,6 +255,7 @@ fn one_line(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::error::ExitClass;
+    use std::fs;
 
     struct Bases {
         root: tempfile::TempDir,
@@ -310,7 +333,7 @@ mod tests {
         assert_eq!(error.exit_class(), ExitClass::Resources);
         let message = error.to_string();
         assert!(
-            message.contains("models: cannot make the base folder for runs"),
+            message.contains("models: cannot make this folder"),
             "{message}"
         );
         assert!(message.contains("check that the path exists"), "{message}");

@@ -15,6 +15,7 @@ use crate::config::TrainConfig;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
+use crate::finite::check_parameters;
 use crate::loss::Cost;
 use crate::optimizer::{Optimizer, Update};
 use crate::progress::{ImageTriplet, Progress};
@@ -94,7 +95,8 @@ impl Stepped {
 /// An image that several triplets share goes through the network once, with one augmentation.
 ///
 /// # Errors
-/// [`TrainError::Diverged`] when loss or gradient is not finite; the weights are then untouched.
+/// [`TrainError::Diverged`] when loss, gradient or weights are not finite; the weights are then
+/// untouched.
 pub(crate) fn train_step(
     model: &Model,
     optimizer: &mut Optimizer,
@@ -213,6 +215,7 @@ pub(crate) fn apply<'a>(
         ..seen
     };
     check_finite(&made, pace.step)?;
+    check_parameters(updates, pace.step)?;
     let gradients = clipped(updates, made.gradient_norm, pace.clip_norm)?;
     let with_grad = |(update, grad): (&Update<'a>, _)| Update { grad, ..*update };
     let updates: Vec<_> = updates.iter().zip(&gradients).map(with_grad).collect();

@@ -1,14 +1,13 @@
 //! Synthetic identities as a folder of pictures, to see what a data set looks like.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use facenet_dataset::{Rgb8, Synthetic, write_png};
+use facenet_dataset::{Rgb8, Synthetic, encode_png};
+use facenet_files::{Disk, FileSystem, make_folder, new_folder, write_loose};
 use facenet_lfw::{PairsConfig, Person, make_pairs};
 use rayon::prelude::*;
 
-use crate::durable;
-use crate::error::TrainError;
+use crate::error::{TrainError, check_absent};
 
 /// Sides of a picture, in pixels; within what the decoder reads back.
 const MIN_SIDE: u32 = 1;
@@ -24,7 +23,7 @@ const MAX_PICTURES: u64 = 1 << 24;
 ///
 /// # Errors
 /// [`TrainError::Config`] where the folder exists; [`TrainError::Lfw`] where the identities do not
-/// give the pairs; [`TrainError::Io`] where the disk refuses.
+/// give the pairs; [`TrainError::File`] where the disk refuses.
 pub fn write_synthetic(
     people: &Synthetic,
     pairs: &PairsConfig,
@@ -35,14 +34,16 @@ pub fn write_synthetic(
         .map(|identity| person(people, identity))
         .collect();
     let pairs = make_pairs(&persons, pairs)?;
-    durable::new_folder(folder, "FOLDER", |scratch| {
+    check_absent(folder, "FOLDER")?;
+    let files: &dyn FileSystem = &Disk;
+    new_folder(files, folder, |scratch| {
         persons
             .par_iter()
             .enumerate()
             .try_for_each(|(identity, person)| {
                 write_person(people, identity as u32, person, scratch)
             })?;
-        Ok(pairs.write(&scratch.join("pairs.txt"))?)
+        Ok::<_, TrainError>(pairs.write_on(files, &scratch.join("pairs.txt"))?)
     })?;
     Ok(folder.join("pairs.txt"))
 }
@@ -82,11 +83,11 @@ fn write_person(
     root: &Path,
 ) -> Result<(), TrainError> {
     let folder = root.join(&person.name);
-    fs::create_dir(&folder)
-        .map_err(|source| TrainError::io(&folder, "make this folder", source))?;
+    make_folder(&Disk, &folder)?;
     for (index, file) in person.files.iter().enumerate() {
         let picture: Rgb8 = people.render(identity, index as u32);
-        write_png(&folder.join(file), &picture)?;
+        // Without waiting for the disk: there are thousands, and each can be drawn again.
+        write_loose(&Disk, &folder.join(file), &encode_png(&picture)?)?;
     }
     Ok(())
 }

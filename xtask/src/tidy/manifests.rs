@@ -13,6 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "facenet-train",
         &[
             "facenet-dataset",
+            "facenet-files",
             "facenet-sampler",
             "facenet-miner",
             "facenet-lfw",
@@ -20,15 +21,19 @@ const ARROWS: &[(&str, &[&str])] = &[
             "facenet-model",
         ],
     ),
-    ("facenet-model", &["facenet-ops", "facenet-formats"]),
+    (
+        "facenet-model",
+        &["facenet-files", "facenet-ops", "facenet-formats"],
+    ),
+    ("facenet-files", &[]),
     ("facenet-formats", &[]),
     ("facenet-ops", &[]),
-    ("facenet-dataset", &[]),
+    ("facenet-dataset", &["facenet-files"]),
     ("facenet-sampler", &[]),
-    ("facenet-gallery", &["facenet-miner"]),
+    ("facenet-gallery", &["facenet-files", "facenet-miner"]),
     ("facenet-miner", &[]),
-    ("facenet-lfw", &[]),
-    ("xtask", &[]),
+    ("facenet-lfw", &["facenet-files"]),
+    ("xtask", &["facenet-files"]),
 ];
 
 /// The crates that may use candle.

@@ -11,6 +11,7 @@ mod rust;
 mod texts;
 mod tree;
 mod words;
+mod writes;
 
 use std::path::Path;
 
@@ -42,6 +43,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
     findings.extend(docs::check(tree, &sources));
     findings.extend(lengths::check(&sources));
     findings.extend(words::check(&sources));
+    findings.extend(writes::check(&sources));
     findings.extend(texts::check(tree));
     findings.extend(pictures::check(tree));
     findings.sort();

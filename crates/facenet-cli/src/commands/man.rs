@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use clap::CommandFactory;
+use facenet_train::TrainError;
+use facenet_train::files::{Disk, make_folders, replace};
 use serde::Serialize;
 
 use crate::args::{Cli, ManArgs};
@@ -19,17 +21,9 @@ struct Written<'a> {
 /// Writes a page for the program and one for each command.
 pub(crate) fn run(args: &ManArgs, output: Output) -> Result<(), Failure> {
     let folder = args.output.as_path();
-    let failed = |error: std::io::Error| {
-        let folder = folder.display();
-        Failure::resources(format!(
-            "{folder}: cannot write manual pages there ({error})"
-        ))
-    };
-    std::fs::create_dir_all(folder).map_err(failed)?;
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
-    let pages = n_commands(&command);
-    clap_mangen::generate_to(command, folder).map_err(failed)?;
+    let pages = write_pages(&command, folder)?;
     let text = format!("{}: {pages} manual pages", folder.display());
     output.result(
         &text,
@@ -40,6 +34,17 @@ pub(crate) fn run(args: &ManArgs, output: Output) -> Result<(), Failure> {
     )
 }
 
-fn n_commands(command: &clap::Command) -> usize {
-    1 + command.get_subcommands().map(n_commands).sum::<usize>()
+/// Writes the pages of a command and of those below it; gives their number.
+fn write_pages(command: &clap::Command, folder: &Path) -> Result<usize, TrainError> {
+    make_folders(&Disk, folder)?;
+    let page = clap_mangen::Man::new(command.clone());
+    let mut bytes = Vec::new();
+    let rendered = page.render(&mut bytes);
+    rendered.expect("a vector takes all");
+    replace(&Disk, &folder.join(page.get_filename()), &bytes)?;
+    let below = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set());
+    let below = below.map(|command| write_pages(command, folder));
+    below.sum::<Result<usize, _>>().map(|pages| pages + 1)
 }

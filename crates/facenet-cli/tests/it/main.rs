@@ -13,6 +13,7 @@ mod embed;
 mod evaluate;
 mod extremes;
 mod foreign;
+mod full_disk;
 mod going_on;
 mod golden;
 mod hostile;

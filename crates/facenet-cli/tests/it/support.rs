@@ -31,7 +31,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let output = command.output().expect("it starts");
         Self {
             code: output.status.code().expect("no signal ended it"),

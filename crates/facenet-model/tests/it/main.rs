@@ -3,6 +3,7 @@
 mod bf16;
 mod case;
 mod eval;
+mod faults;
 mod filler;
 mod folder;
 mod frozen;

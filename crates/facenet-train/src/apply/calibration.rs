@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use facenet_files::{Disk, FileSystem, replace};
 use facenet_gallery::Source;
 use facenet_lfw::OperatingPoint;
 use facenet_model::CALIBRATION_FILE;
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::error::TrainError;
 
 /// The format that is written, and the only one that is read.
@@ -110,9 +110,18 @@ impl Calibration {
     /// Puts it into the model folder `dir`, whole or not at all.
     ///
     /// # Errors
-    /// [`TrainError::Io`] where the folder cannot be written.
+    /// [`TrainError::File`] where the folder cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), TrainError> {
-        durable::replace(&dir.join(CALIBRATION_FILE), self.text().as_bytes())
+        self.save_on(&Disk, dir)
+    }
+
+    /// As [`save`](Self::save), on a file system of the caller's.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_on(&self, files: &dyn FileSystem, dir: &Path) -> Result<(), TrainError> {
+        let path = dir.join(CALIBRATION_FILE);
+        Ok(replace(files, &path, self.text().as_bytes())?)
     }
 
     fn text(&self) -> String {

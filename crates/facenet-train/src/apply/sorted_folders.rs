@@ -1,11 +1,13 @@
 //! Clusters as folders and as a table.
 
-use std::fs;
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
+use facenet_files::{Access, Disk, FileError, FileSystem, make_folder, new_folder, replace};
+
 use crate::apply::cluster::Clustered;
-use crate::durable;
-use crate::error::TrainError;
+use crate::error::{TrainError, check_absent};
 
 /// How an image comes into its cluster's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +23,11 @@ impl Clustered {
     /// its number among the cluster's and its own name. The folder appears whole, or not at all.
     ///
     /// # Errors
-    /// [`TrainError::Config`] where the folder exists; [`TrainError::Io`] where an image cannot be read or
-    /// the disk refuses.
+    /// [`TrainError::Config`] where the folder exists; [`TrainError::Io`] where an image cannot be read;
+    /// [`TrainError::File`] where the disk refuses.
     pub fn sort_into(&self, folder: &Path, placing: Placing) -> Result<(), TrainError> {
-        durable::new_folder(folder, "--output", |scratch| {
+        check_absent(folder, "--output")?;
+        new_folder(&Disk, folder, |scratch| {
             for (number, images) in self.clusters.iter().enumerate() {
                 let name = format!("cluster_{:04}", number + 1);
                 place(images, &scratch.join(name), placing)?;
@@ -39,7 +42,7 @@ impl Clustered {
     /// Writes a table `cluster,path`, clusters from 1 and nothing for an image in none.
     ///
     /// # Errors
-    /// [`TrainError::Io`] where the file cannot be written.
+    /// [`TrainError::File`] where the file cannot be written.
     pub fn write_csv(&self, file: &Path) -> Result<(), TrainError> {
         let failed = |error: csv::Error| TrainError::Data {
             path: file.to_owned(),
@@ -59,25 +62,36 @@ impl Clustered {
         }
         let bytes = writer.into_inner();
         let bytes = bytes.map_err(|error| failed(error.into_error().into()))?;
-        durable::replace(file, &bytes)
+        Ok(replace(&Disk, file, &bytes)?)
     }
 }
 
 fn place(images: &[String], folder: &Path, placing: Placing) -> Result<(), TrainError> {
-    fs::create_dir(folder).map_err(|source| TrainError::io(folder, "make this folder", source))?;
+    make_folder(&Disk, folder)?;
     for (number, image) in images.iter().enumerate() {
         let image = Path::new(image);
         let name = image.file_name().unwrap_or_default().to_string_lossy();
         // Images of several folders may have one name.
         let to = folder.join(format!("{:05}_{name}", number + 1));
         // The file itself: a second name of a link would lead nowhere from there.
-        let link = || fs::hard_link(image.canonicalize()?, &to);
+        let link = || Disk.link(&image.canonicalize()?, &to);
         let is_linked = placing == Placing::Link && link().is_ok();
         if !is_linked {
-            fs::copy(image, &to)
-                .map_err(|source| TrainError::io(image, "copy this image", source))?;
+            copy(image, &to)?;
         }
     }
+    Ok(())
+}
+
+/// Copies a file without waiting for the disk: what it is a copy of stays.
+fn copy(image: &Path, to: &Path) -> Result<(), TrainError> {
+    let unreadable = |source| TrainError::io(image, "read this image", source);
+    let mut from = File::open(image).map_err(unreadable)?;
+    let bytes = from.metadata().map_err(unreadable)?.len();
+    let copied = Disk
+        .create(to, Access::Usual)
+        .and_then(|mut file| io::copy(&mut from, &mut file));
+    copied.map_err(|source| FileError::write(&Disk, to, bytes, source))?;
     Ok(())
 }
 
@@ -85,6 +99,7 @@ fn place(images: &[String], folder: &Path, placing: Placing) -> Result<(), Train
 mod tests {
     use super::*;
     use facenet_lfw::PairwiseScore;
+    use std::fs;
 
     fn clustered(root: &Path) -> Clustered {
         let image = |name: &str| root.join(name).display().to_string();

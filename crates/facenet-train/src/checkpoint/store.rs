@@ -3,15 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use facenet_files::{FileSystem, SCRATCH_PREFIX, delete, folder_of, rename, sync_folder};
+
 use super::manifest::Manifest;
-use crate::durable::SCRATCH_PREFIX;
 use crate::error::TrainError;
 
 /// What the name of a checkpoint's folder begins with.
 const PREFIX: &str = "checkpoint-";
-/// What a checkpoint is called while another of its step takes its place.
-const REPLACED_PREFIX: &str = ".replaced-";
-
 /// What is put before the name of a folder that a run has gone back behind.
 const SUPERSEDED_PREFIX: &str = "superseded-";
 
@@ -56,8 +54,9 @@ pub fn latest(run_dir: &Path) -> Result<Option<PathBuf>, TrainError> {
 /// returns what it deleted.
 ///
 /// # Errors
-/// [`TrainError::Io`] when a folder cannot be listed or deleted.
+/// [`TrainError::Io`] when a folder cannot be listed, [`TrainError::File`] when one cannot be deleted.
 pub fn prune(
+    files: &dyn FileSystem,
     run_dir: &Path,
     keep: usize,
     spared: impl IntoIterator<Item = u64>,
@@ -67,7 +66,7 @@ pub fn prune(
     let spared: Vec<u64> = spared.into_iter().collect();
     old.retain(|(step, _)| !spared.contains(step));
     for (_, path) in &old {
-        discard(path)?;
+        discard(files, path)?;
     }
     Ok(old.into_iter().map(|(_, path)| path).collect())
 }
@@ -77,54 +76,29 @@ pub fn prune(
 /// A run that goes on from `step` makes other ones. Returns what it moved, under its new names.
 ///
 /// # Errors
-/// [`TrainError::Io`] when something cannot be listed, moved or deleted.
-pub fn supersede(run_dir: &Path, step: u64) -> Result<Vec<PathBuf>, TrainError> {
+/// [`TrainError::Io`] when a folder cannot be listed, [`TrainError::File`] when one cannot be moved
+/// or deleted.
+pub fn supersede(
+    files: &dyn FileSystem,
+    run_dir: &Path,
+    step: u64,
+) -> Result<Vec<PathBuf>, TrainError> {
     let mut later = found(run_dir)?;
     later.retain(|(found, _)| *found > step);
-    later.iter().map(|(_, path)| set_aside(path)).collect()
+    // From the last, so that what a crash leaves is the run as it was at some step.
+    let moved = later.iter().rev().map(|(_, path)| set_aside(files, path));
+    let mut moved = moved.collect::<Result<Vec<_>, _>>()?;
+    moved.reverse();
+    Ok(moved)
 }
 
 /// Gives a folder of an abandoned part of a run a name that says so, and returns it.
-pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, TrainError> {
+pub(crate) fn set_aside(files: &dyn FileSystem, path: &Path) -> Result<PathBuf, TrainError> {
     let aside = prefixed(path, SUPERSEDED_PREFIX);
-    delete(&aside)?;
-    rename(path, &aside)?;
+    delete(files, &aside)?;
+    rename(files, path, &aside)?;
+    sync_folder(files, folder_of(path))?;
     Ok(aside)
-}
-
-/// Clears up what a killed run left in `run_dir`: unfinished folders and files go, and a
-/// checkpoint whose successor did not make it comes back. Only the run's own process may call it.
-///
-/// # Errors
-/// [`TrainError::Io`] when something cannot be listed, moved or deleted.
-pub fn sweep(run_dir: &Path) -> Result<(), TrainError> {
-    for (name, path) in entries(run_dir)? {
-        if let Some(original) = name.strip_prefix(REPLACED_PREFIX) {
-            let original = run_dir.join(original);
-            if original.exists() {
-                delete(&path)?;
-            } else {
-                rename(&path, &original)?;
-            }
-        } else if name.starts_with(SCRATCH_PREFIX) {
-            delete(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Gives the finished folder `scratch` the name `path`, in place of what has it now.
-pub(super) fn put_in_place(scratch: &Path, path: &Path) -> Result<(), TrainError> {
-    if !path.exists() {
-        return rename(scratch, path);
-    }
-    let replaced = prefixed(path, REPLACED_PREFIX);
-    rename(path, &replaced)?;
-    if let Err(error) = rename(scratch, path) {
-        rename(&replaced, path)?;
-        return Err(error);
-    }
-    delete(&replaced)
 }
 
 /// The name that `path` has while it is not complete.
@@ -132,22 +106,14 @@ pub(super) fn scratch_path(path: &Path) -> PathBuf {
     prefixed(path, SCRATCH_PREFIX)
 }
 
-/// Deletes a file or folder that may be there.
-pub(super) fn delete(path: &Path) -> Result<(), TrainError> {
-    let deleted = match fs::symlink_metadata(path) {
-        Ok(data) if data.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-        Err(_) => Ok(()),
-    };
-    deleted.map_err(|source| TrainError::io(path, "delete this", source))
-}
-
 /// Deletes a checkpoint so that no half of it ever has its name.
-fn discard(path: &Path) -> Result<(), TrainError> {
+fn discard(files: &dyn FileSystem, path: &Path) -> Result<(), TrainError> {
     let scratch = scratch_path(path);
-    delete(&scratch)?;
-    rename(path, &scratch)?;
-    delete(&scratch)
+    delete(files, &scratch)?;
+    rename(files, path, &scratch)?;
+    // Were its files to go before its name, a crash would leave a half.
+    sync_folder(files, folder_of(path))?;
+    Ok(delete(files, &scratch)?)
 }
 
 /// The checkpoints that can be read, and what is wrong with the others; each by rising step.
@@ -196,14 +162,11 @@ fn prefixed(path: &Path, prefix: &str) -> PathBuf {
     path.with_file_name(format!("{prefix}{name}"))
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), TrainError> {
-    fs::rename(from, to).map_err(|source| TrainError::io(to, "move a folder here", source))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
+    use facenet_files::Disk;
     use std::collections::BTreeMap;
 
     fn run_with(steps: &[u64]) -> tempfile::TempDir {
@@ -286,13 +249,13 @@ mod tests {
     #[test]
     fn pruning_keeps_the_last_and_the_best() {
         let run = run_with(&[10, 20, 30, 40, 50]);
-        let deleted = prune(run.path(), 2, Some(20)).expect("ours");
+        let deleted = prune(&Disk, run.path(), 2, Some(20)).expect("ours");
         assert_eq!(
             deleted,
             [10, 30].map(|step| checkpoint_path(run.path(), step))
         );
         assert_eq!(steps(run.path()), [20, 40, 50]);
-        assert!(prune(run.path(), 9, None).expect("ours").is_empty());
+        assert!(prune(&Disk, run.path(), 9, None).expect("ours").is_empty());
     }
 
     #[test]
@@ -301,8 +264,8 @@ mod tests {
         fs::remove_file(checkpoint_path(run.path(), 9).join("progress.json")).expect("ours");
         fs::create_dir(run.path().join("superseded-checkpoint-00000010"))
             .expect("of an earlier time");
-        assert!(supersede(run.path(), 10).expect("ours").is_empty());
-        let moved = supersede(run.path(), 4).expect("ours");
+        assert!(supersede(&Disk, run.path(), 10).expect("ours").is_empty());
+        let moved = supersede(&Disk, run.path(), 4).expect("ours");
         let aside = [
             "superseded-checkpoint-00000009",
             "superseded-checkpoint-00000010",
@@ -310,30 +273,5 @@ mod tests {
         assert_eq!(moved, aside.map(|name| run.path().join(name)));
         assert!(moved[1].join("progress.json").is_file());
         assert_eq!(steps(run.path()), [4]);
-    }
-
-    #[test]
-    fn sweeping_deletes_scratch_and_restores_what_was_replaced() {
-        let run = run_with(&[1, 2]);
-        let (one, two) = (
-            checkpoint_path(run.path(), 1),
-            checkpoint_path(run.path(), 2),
-        );
-        fs::rename(&one, prefixed(&one, REPLACED_PREFIX)).expect("as if killed while replacing");
-        fs::create_dir_all(prefixed(&two, REPLACED_PREFIX)).expect("as if killed just after");
-        fs::create_dir_all(run.path().join(".scratch-checkpoint-00000003/x")).expect("writable");
-        fs::write(run.path().join(".scratch-arguments.txt"), "").expect("writable");
-        fs::write(run.path().join("notes.txt"), "").expect("writable");
-        sweep(run.path()).expect("ours");
-        let mut names: Vec<_> = entries(run.path())
-            .expect("ours")
-            .into_iter()
-            .map(|(name, _)| name)
-            .collect();
-        names.sort();
-        assert_eq!(
-            names,
-            ["checkpoint-00000001", "checkpoint-00000002", "notes.txt"]
-        );
     }
 }

@@ -5,6 +5,7 @@ mod classifiers;
 mod defaults;
 mod ema;
 mod epochs;
+mod faults;
 mod folders;
 mod fuzz;
 mod going_on;
