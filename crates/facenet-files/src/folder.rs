@@ -46,8 +46,14 @@ pub fn make_folders(files: &dyn FileSystem, folder: &Path) -> Result<(), FileErr
     if folder.is_dir() {
         return Ok(());
     }
-    make_folders(files, folder_of(folder))?;
-    match make_folder(files, folder) {
+    let made = match make_folder(files, folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folders(files, folder_of(folder))?;
+            make_folder(files, folder)
+        }
+        made => made,
+    };
+    match made {
         // Another process was faster.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         made => made,
@@ -232,6 +238,19 @@ mod tests {
         assert_eq!(names(&folder), ["a.txt"]);
         new_folder(&Disk, &folder, fill).expect_err("it is there, and not empty");
         assert_eq!(names(&root.path().join("above")), ["new"]);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let root = tempfile::tempdir().expect("a scratch folder");
+        fs::write(root.path().join("file"), "in the way").expect("writable");
+        let message = make_folders(&Disk, &root.path().join("file/x")).expect_err("a file");
+        assert!(
+            message.to_string().contains("file/x: cannot make"),
+            "{message}"
+        );
+        make_folders(&Disk, &root.path().join("a/b/c")).expect("writable");
+        assert!(root.path().join("a/b/c").is_dir());
     }
 
     #[test]

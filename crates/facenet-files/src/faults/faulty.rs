@@ -175,9 +175,7 @@ impl Shared {
             let inside = path.canonicalize()?;
             return self.below(&inside);
         };
-        let folder = crate::folder_of(path).canonicalize();
-        // A folder that is not there is the operation's error to tell.
-        let folder = folder.unwrap_or_else(|_| crate::folder_of(path).to_owned());
+        let folder = real(crate::folder_of(path));
         self.below(&folder.join(name))
     }
 
@@ -200,6 +198,15 @@ impl Shared {
             }
             _ => Verdict::Works,
         }
+    }
+}
+
+/// Where a folder really is; one that is not there is the operation's error to tell.
+fn real(folder: &Path) -> PathBuf {
+    match (folder.canonicalize(), folder.file_name()) {
+        (Ok(real), _) => real,
+        (Err(_), Some(name)) => real(crate::folder_of(folder)).join(name),
+        (Err(_), None) => folder.to_owned(),
     }
 }
 
