@@ -155,7 +155,7 @@ mod tests {
         }
         engine.first_step(&mut Silent).expect("all is mended");
         println!(
-            "faults: {strategy:?} {loss:?}: {} tensors x {VALUES:?}",
+            "faults: weights, {model_def}, {strategy:?}, {loss:?}: {} tensors x {VALUES:?}",
             variables.len()
         );
     }
