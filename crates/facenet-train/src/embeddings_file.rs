@@ -59,10 +59,10 @@ pub fn write(path: &Path, format: Format, embedded: &Embedded) -> Result<(), Tra
     write_on(&Disk, path, format, embedded)
 }
 
-/// As [`write`], on a file system of the caller's.
+/// As [`write()`], on a file system of the caller's.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_on(
     files: &dyn FileSystem,
     path: &Path,
