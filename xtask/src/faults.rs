@@ -11,8 +11,8 @@ const TESTS: [&str; 4] = ["faults", "whatever_fails", "finite", "full_disk"];
 /// What a test's report begins with.
 const REPORT: &str = "faults: ";
 
-/// Runs the tests and prints what each has tried, and the sums.
-pub(crate) fn run(root: &Path) -> Result<()> {
+/// Runs the tests and prints what each has tried; gives the sums.
+pub(crate) fn run(root: &Path) -> Result<String> {
     let mut tests = Command::new(env!("CARGO"))
         .args([
             "test",
@@ -46,8 +46,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         bail!("found {status}, expected success; the test that failed is told above");
     }
     let [operations, faults, states] = sums;
-    println!("all: {operations} operations, {faults} faults, {states} states");
-    Ok(())
+    Ok(format!(
+        "{operations} operations, {faults} faults, {states} states"
+    ))
 }
 
 /// The numbers of a report `<name>: <n> operations, <n> faults, <n> states`.

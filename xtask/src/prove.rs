@@ -1,4 +1,6 @@
-//! `cargo xtask prove`: properties on very many cases, in release.
+//! `cargo xtask prove`: properties on very many cases, in release, and the claims of RELIABILITY.md.
+
+pub(crate) mod claims;
 
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
@@ -41,7 +43,7 @@ fn wait(mut child: Child, mut speak: impl FnMut(u64)) -> Result<ExitStatus> {
     let start = Instant::now();
     let mut next = HEARTBEAT;
     loop {
-        if let Some(status) = child.try_wait().context("cannot wait for cargo")? {
+        if let Some(status) = child.try_wait().context("cannot wait for it")? {
             return Ok(status);
         }
         if start.elapsed() >= next {

@@ -12,6 +12,7 @@ mod mine;
 mod norms;
 mod people;
 mod preset;
+mod prove;
 mod run;
 mod sampler;
 mod train;
@@ -35,6 +36,9 @@ pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 pub use norms::NormArgs;
 pub use people::{CalibrateArgs, EnrollArgs, ForgetArgs, IdentifyArgs, ThresholdArgs, VerifyArgs};
 pub use preset::Preset;
+pub use prove::{
+    ProveArgs, ProveCommand, ProveCommonArgs, ProveResumeArgs, ProveStopArgs, ProvenStrategies,
+};
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
 pub use train::TrainArgs;
@@ -137,6 +141,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Time a part of the work on this machine
     Bench(BenchArgs),
+    /// Try on this machine and file system what is promised of a run's checkpoints
+    #[command(long_about = prove::PROVE_EXAMPLE)]
+    Prove(ProveArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Write manual pages, one for each command

@@ -10,7 +10,7 @@ use crate::stream;
 /// Why a command failed, and the exit code that says so.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    class: ExitClass,
+    code: u8,
     message: String,
     /// Whether the result, which stdout has already, says it too.
     is_told: bool,
@@ -19,12 +19,14 @@ pub(crate) struct Failure {
 impl Failure {
     /// Exit code of what [`Failure::told`] makes.
     pub(crate) const DATA: u8 = ExitClass::Data.code();
+    /// Exit code of what [`Failure::disproved`] makes.
+    pub(crate) const MODEL: u8 = ExitClass::Model.code();
 
     /// Data that a command was asked to judge, and found wrong: its result has been printed, and
     /// has an `error` and the `exit_code` itself.
     pub(crate) fn told(message: impl Into<String>) -> Self {
         Self {
-            class: ExitClass::Data,
+            code: ExitClass::Data.code(),
             message: message.into(),
             is_told: true,
         }
@@ -33,7 +35,7 @@ impl Failure {
     /// A failure of the command line itself.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
-            class: ExitClass::Usage,
+            code: ExitClass::Usage.code(),
             message: message.into(),
             is_told: false,
         }
@@ -42,9 +44,44 @@ impl Failure {
     /// A file that could not be written.
     pub(crate) fn resources(message: impl Into<String>) -> Self {
         Self {
-            class: ExitClass::Resources,
+            code: ExitClass::Resources.code(),
             message: message.into(),
             is_told: false,
+        }
+    }
+
+    /// Work that a signal has ended: 128 and its number, as a shell says it.
+    pub(crate) fn stopped(message: impl Into<String>, signal: u8) -> Self {
+        Self {
+            code: 128 + signal,
+            message: message.into(),
+            is_told: false,
+        }
+    }
+
+    /// A proof that found what must not be: its result has been printed, and has an `error` and
+    /// the `exit_code` itself.
+    pub(crate) fn disproved(message: impl Into<String>) -> Self {
+        Self {
+            code: ExitClass::Model.code(),
+            message: message.into(),
+            is_told: true,
+        }
+    }
+
+    /// A proof that could not be carried to its end.
+    pub(crate) fn unproven(message: impl Into<String>) -> Self {
+        Self {
+            is_told: false,
+            ..Self::disproved(message)
+        }
+    }
+
+    /// The same, with more to say.
+    pub(crate) fn and(self, more: &str) -> Self {
+        Self {
+            message: format!("{}; {more}", self.message),
+            ..self
         }
     }
 
@@ -52,16 +89,16 @@ impl Failure {
     pub(crate) fn report(&self, json: bool) -> ExitCode {
         stream::tell(&format!("error: {}", self.message));
         if json && !self.is_told {
-            put_object(&self.message, self.class);
+            put_object(&self.message, self.code);
         }
-        ExitCode::from(self.class as u8)
+        ExitCode::from(self.code)
     }
 }
 
 impl From<TrainError> for Failure {
     fn from(error: TrainError) -> Self {
         Self {
-            class: error.exit_class(),
+            code: error.exit_class().code(),
             message: chain(&error),
             is_told: false,
         }
@@ -97,14 +134,14 @@ pub(crate) fn usage(error: &clap::Error, json: bool, origin: Option<String>) -> 
         message = format!("{message}; {origin}");
     }
     if json {
-        put_object(&message, ExitClass::Usage);
+        put_object(&message, ExitClass::Usage.code());
     }
     ExitCode::from(ExitClass::Usage as u8)
 }
 
 /// A failure for programs, one line on stdout.
-fn put_object(message: &str, class: ExitClass) {
-    let object = json!({ "error": message, "exit_code": class as u8 });
+fn put_object(message: &str, code: u8) {
+    let object = json!({ "error": message, "exit_code": code });
     // Nothing is left to tell that stdout cannot take it but the exit code, which is spoken for.
     let _ = stream::put(format!("{object}\n").as_bytes());
 }

@@ -13,6 +13,7 @@ mod miner;
 mod page;
 mod progress;
 mod report;
+mod signals;
 mod strategy;
 mod stream;
 mod train_config;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::memory::plan_line;
 use crate::report::Output;
+use crate::signals::{Signal, Signals};
 use crate::stream;
 
 /// Bar of a stage or of the steps; `{per_sec}` and `{eta}` are the rate and the time left.
@@ -17,6 +18,7 @@ const TEMPLATE: &str = "{prefix:>10} {wide_bar} {pos}/{len} {per_sec} eta {eta} 
 /// Prints events to stderr.
 pub(crate) struct Console {
     output: Output,
+    stop: Stop,
     bar: Option<(Work, ProgressBar)>,
 }
 
@@ -48,9 +50,40 @@ impl Work {
     }
 }
 
+/// Whether signals stop the work at its next chunk.
+enum Stop {
+    /// They end the process, as the system has it.
+    Never,
+    /// They will, from the first time that the work asks: before, there is nothing to keep.
+    Later,
+    Listening(Signals),
+    /// The person has been told.
+    Told(Signal),
+}
+
 impl Console {
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, bar: None }
+        Self {
+            output,
+            stop: Stop::Never,
+            bar: None,
+        }
+    }
+
+    /// With signals that stop the work.
+    pub(crate) fn that_stops(output: Output) -> Self {
+        Self {
+            stop: Stop::Later,
+            ..Self::new(output)
+        }
+    }
+
+    /// The signal that has stopped the work.
+    pub(crate) fn stopped_by(&self) -> Option<Signal> {
+        match self.stop {
+            Stop::Told(signal) => Some(signal),
+            _ => None,
+        }
     }
 
     /// Moves the bar of `work`, and shows it first where another is on show.
@@ -92,6 +125,22 @@ impl Console {
 }
 
 impl Observer for Console {
+    fn is_stop_asked(&mut self) -> bool {
+        if let Stop::Later = self.stop {
+            self.stop = Stop::Listening(Signals::listen());
+        }
+        if let Stop::Listening(signals) = &self.stop
+            && let Some(signal) = signals.come()
+        {
+            let name = signal.name();
+            self.stop = Stop::Told(signal);
+            self.line(&format!(
+                "{name}: stopping, and keeping the last complete step; another one quits at once"
+            ));
+        }
+        matches!(self.stop, Stop::Told(_))
+    }
+
     fn event(&mut self, event: &Event<'_>) {
         match *event {
             Event::Progress { stage, done, total } => {

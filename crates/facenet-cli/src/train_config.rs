@@ -129,6 +129,39 @@ pub(crate) fn explicit_recipe(args: &RecipeArgs, base: &Recipe) -> Result<Option
     Ok(Some(recipe))
 }
 
+/// The configuration of a run that goes on, with the flags that were given.
+///
+/// - `given`: names of the flags on the command line
+pub(crate) fn overlaid(
+    args: &TrainArgs,
+    given: &[String],
+    stored: &TrainConfig,
+) -> Result<TrainConfig, Failure> {
+    let is_given = |name: &str| given.iter().any(|flag| flag == name);
+    let mut config = stored.clone();
+    apply_explicit(args, &mut config);
+    // These have defaults of their own.
+    if !is_given("max-image-side") {
+        config.max_image_side = stored.max_image_side;
+    }
+    if !is_given("max-image-mib") {
+        config.max_image_mib = stored.max_image_mib;
+    }
+    take_given!(args => config; strategy);
+    if args.data_dir.is_some() {
+        config.data_dir.clone_from(&args.data_dir);
+    }
+    apply_recipe(&args.recipe, &mut config)?;
+    if args.lfw_dir.is_some() {
+        apply_scoring(args, &mut config);
+    }
+    take_given!(args => config; lfw_pairs);
+    if let Some(folds) = &args.lfw_folds {
+        config.lfw_folds = Some(folds.0.clone());
+    }
+    Ok(config)
+}
+
 /// `--lfw-dir ''` is none; without `--lfw-pairs`, the folder's own `pairs.txt` is preferred to
 /// the reference's default where it exists.
 fn apply_scoring(args: &TrainArgs, config: &mut TrainConfig) {

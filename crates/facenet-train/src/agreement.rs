@@ -8,7 +8,7 @@ use crate::chunks::parts;
 use crate::embedder::{Rows, embed_pictures};
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
-use crate::observer::{Event, Observer, Stage};
+use crate::observer::{Event, Observer, Stage, Unheard};
 use crate::scoring::ScoringSet;
 
 /// Pairs that both statistics are tried on, spread evenly over those that are scored.
@@ -54,7 +54,9 @@ pub(crate) fn check_statistics(
     if images.len() < 2 || rows.ids.len() != set.ids.len() {
         return Ok(());
     }
-    let by_batch = by_batch(model, feed, set, &images, batch.max(MIN_BATCH))?;
+    // These few images again are no progress of the score.
+    let unheard = &mut Unheard(observer);
+    let by_batch = by_batch(model, feed, set, &images, batch.max(MIN_BATCH), unheard)?;
     let place = |image: usize| {
         images
             .binary_search(&image)
@@ -94,6 +96,7 @@ fn by_batch(
     set: &ScoringSet,
     images: &[usize],
     batch: usize,
+    observer: &mut dyn Observer,
 ) -> Result<Rows, TrainError> {
     let mode = Mode::Train(TrainPass::default());
     let mut all = Rows::default();
@@ -106,9 +109,7 @@ fn by_batch(
             ids: &ids,
             batch: ids.len(),
         };
-        // These few images again are no progress of the score.
-        let silent = &mut crate::observer::Silent;
-        let rows = embed_pictures(model, feed, &pass, &mode, Stage::Score, silent)?;
+        let rows = embed_pictures(model, feed, &pass, &mode, Stage::Score, observer)?;
         all.dim = rows.dim;
         all.values.extend(rows.values);
         all.ids.extend(rows.ids);

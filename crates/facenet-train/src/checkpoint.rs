@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::TrainError;
 use manifest::Manifest;
+pub use manifest::verify_checkpoint;
 pub(crate) use store::set_aside;
 pub use store::{checkpoint_path, checkpoints, latest, prune, supersede};
 

@@ -17,6 +17,7 @@ use crate::head::{Head, HeadMean, HeadSum};
 use crate::observer::{Event, Observer, Stage};
 use crate::round::{Round, sum};
 use crate::step::{Pace, Shown, Stepped, apply, numbers, training_mode, updates};
+use crate::stopping::check_stop;
 use crate::watch::spread;
 
 impl Engine {
@@ -30,7 +31,7 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<(), TrainError> {
         let began = Instant::now();
-        let round = self.load_round()?;
+        let round = self.load_round(observer)?;
         self.tell_unreadable(observer);
         let progress = &self.progress;
         check_readable(&round, &progress.config)?;
@@ -108,6 +109,7 @@ impl Passes<'_> {
         let mut gradients: Option<GradStore> = None;
         let mut embeddings = Vec::new();
         for rows in parts(total, self.chunk_size) {
+            check_stop(observer)?;
             let of_chunk = self.there_and_back(&rows, &mut of_head, &mut embeddings)?;
             gradients = Some(match gradients {
                 Some(gradients) => sum(gradients, of_chunk, &parameters)?,

@@ -100,6 +100,10 @@ impl Observer for Clock<'_> {
         }
         self.observer.event(event);
     }
+
+    fn is_stop_asked(&mut self) -> bool {
+        self.observer.is_stop_asked()
+    }
 }
 
 struct Step {

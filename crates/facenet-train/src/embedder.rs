@@ -7,6 +7,7 @@ use facenet_model::{KeptWeights, Mode, Model, TrainPass};
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass};
 use crate::observer::{Event, Observer, Stage};
+use crate::stopping::check_stop;
 
 /// Embedding rows and the pictures they belong to; unreadable pictures have no row.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +36,7 @@ pub(crate) fn embed_pictures(
     };
     let weights = KeptWeights::default();
     for batch in feed.batches(pass) {
+        check_stop(observer)?;
         let batch = batch?;
         let images = to_tensor(&batch, model)?;
         let embeddings = match mode {

@@ -44,8 +44,8 @@ pub(crate) struct Engine {
     pub(crate) last_loss: Option<f64>,
     /// What the last step of this process showed.
     pub(crate) health: Option<Health>,
-    /// Whether this process has made a step.
-    pub(crate) has_trained: bool,
+    /// Whether this process has made a step, or ended an epoch.
+    pub(crate) has_worked: bool,
     pub(crate) last: Option<Last>,
 }
 
@@ -64,12 +64,12 @@ impl Engine {
     /// # Errors
     /// Whatever stops a run: bad data, divergence, starvation, a full disk.
     pub(crate) fn run(&mut self, observer: &mut dyn Observer) -> Result<bool, TrainError> {
-        if self.progress.step == 0 {
-            let before = self.score(false, true, observer)?;
-            self.progress.accuracy_before = before.map(|report| report.accuracy_mean);
-            if self.progress.config.on_collapse == OnCollapse::Rollback {
-                self.save(observer)?;
-            }
+        // One that was stopped after its first round has been scored.
+        if self.progress.round == 0 {
+            self.or_go_back(observer, Self::begin)?;
+        }
+        if self.progress.is_epoch_open {
+            self.or_go_back(observer, Self::end_epoch)?;
         }
         while !self.progress.is_done() {
             if self.progress.is_out_of_patience() {
@@ -91,9 +91,19 @@ impl Engine {
         Ok(false)
     }
 
+    /// What comes before a run's first step.
+    fn begin(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        let before = self.score(false, true, observer)?;
+        self.progress.accuracy_before = before.map(|report| report.accuracy_mean);
+        if self.progress.config.on_collapse == OnCollapse::Rollback {
+            self.save(observer)?;
+        }
+        Ok(())
+    }
+
     /// One round, or one step and what follows it.
     fn turn_and_keep(&mut self, rate: f64, observer: &mut dyn Observer) -> Result<(), TrainError> {
-        if self.turn(rate, observer)? {
+        if self.or_go_back(observer, |engine, observer| engine.turn(rate, observer))? {
             self.after_step(observer)?;
         }
         Ok(())
@@ -213,7 +223,7 @@ impl Engine {
             }
         };
         if config.mining_mode == MiningMode::Eval {
-            settle_statistics(&self.model, &self.plan.feed, &pass)?;
+            settle_statistics(&self.model, &self.plan.feed, &pass, observer)?;
         }
         embed_pictures(
             &self.model,
@@ -284,6 +294,7 @@ impl Engine {
             &self.progress,
             &triplets,
             rate,
+            observer,
         )?;
         let Some(made) = made else { return Ok(false) };
         self.end_step(&made, rate, began, observer)?;
@@ -304,7 +315,7 @@ impl Engine {
         self.ema
             .update(&self.model.state(), Some(self.progress.step - 1))?;
         self.last_loss = Some(made.loss);
-        self.has_trained = true;
+        self.has_worked = true;
         self.progress.note_loss(made.loss);
         let health = made.health(self.progress.watch.mined_active_share);
         self.health = Some(health);
@@ -348,7 +359,8 @@ impl Engine {
             if config.leftover == Leftover::Drop {
                 self.progress.pending.clear();
             }
-            return self.end_epoch(observer);
+            self.progress.is_epoch_open = true;
+            return self.or_go_back(observer, Self::end_epoch);
         }
         match config.checkpoint_every {
             Some(every) if self.progress.step.is_multiple_of(every) => self.save(observer),

@@ -91,6 +91,17 @@ pub enum TrainError {
         /// What to do.
         remedy: String,
     },
+    /// The work was asked to stop, and did.
+    #[error("stopped, as asked")]
+    Interrupted,
+    /// A run was asked to stop, and has kept its last complete step.
+    #[error("stopped after step {step}, as asked; go on with: facenet train --resume {}", .run_dir.display())]
+    Stopped {
+        /// Optimizer steps made.
+        step: u64,
+        /// The run's folder, which has the checkpoint.
+        run_dir: PathBuf,
+    },
     /// The learning-rate schedule file cannot be used.
     #[error("{}{}: {what}; {remedy}", .path.display(), line_suffix(*.line))]
     Schedule {
@@ -165,6 +176,8 @@ pub enum ExitClass {
     /// The disk, the memory or the device is not available: a CUDA device too that this build or
     /// this machine does not have.
     Resources = 6,
+    /// The work was asked to stop: 128 and the number of the interrupt signal, as a shell says it.
+    Stopped = 130,
 }
 
 impl ExitClass {
@@ -276,6 +289,7 @@ impl TrainError {
                 ExitClass::Diverged
             }
             Self::Checkpoint { .. } | Self::Model(_) => ExitClass::Model,
+            Self::Interrupted | Self::Stopped { .. } => ExitClass::Stopped,
         }
     }
 }

@@ -244,7 +244,7 @@ mod tests {
             for value in VALUES {
                 let mut round = round();
                 spoil(&mut round, picture, value);
-                let embedded = Embedded::new(&engine.model, &round, 12, Mode::Eval, &mut |_| ());
+                let embedded = Embedded::new(&engine.model, &round, 12, Mode::Eval, &mut Silent);
                 let embedded = embedded.expect("it fits");
                 let mined = engine.mine_whole(&round, &embedded, &mut Distances::new());
                 let error = mined.expect_err("no number").to_string();
@@ -257,7 +257,7 @@ mod tests {
     fn any_number_of_an_embedding() {
         let (_folder, engine) = engine(Strategy::OnePass, Loss::Triplet, Architecture::Tiny);
         let round = round();
-        let good = Embedded::new(&engine.model, &round, 12, Mode::Eval, &mut |_| ());
+        let good = Embedded::new(&engine.model, &round, 12, Mode::Eval, &mut Silent);
         let good = good.expect("it fits").values;
         for at in 0..good.len() {
             for value in VALUES {

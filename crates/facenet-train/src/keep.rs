@@ -17,7 +17,7 @@ use crate::evaluate::score;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::finite::check_tensors;
 use crate::head::Head;
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, Silent};
 use crate::rollback::OnCollapse;
 use crate::rounds::SAMPLER_FILE;
 use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
@@ -72,7 +72,7 @@ impl Engine {
     fn score_present(&self, observer: &mut dyn Observer) -> Result<Report, TrainError> {
         let set = self.scoring.as_ref().expect("the caller has looked");
         let config = &self.progress.config;
-        self.settle()?;
+        self.settle(observer)?;
         let pictures = set.pictures.clone();
         let threads = config.loader_threads;
         let feed = Feed::plain(pictures, config.recipe(), config.image_size, threads, 0.0)?;
@@ -82,7 +82,7 @@ impl Engine {
     }
 
     /// Recalibrates running statistics that are too young for the weights that are present.
-    fn settle(&self) -> Result<(), TrainError> {
+    fn settle(&self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         let ids = self.plan.round_images(self.progress.round);
         let pass = Pass {
             purpose: Purpose::Settle,
@@ -91,14 +91,16 @@ impl Engine {
             ids: &ids,
             batch: self.progress.config.forward_batch(),
         };
-        settle_statistics(&self.model, &self.plan.feed, &pass)
+        settle_statistics(&self.model, &self.plan.feed, &pass, observer)
     }
 
     /// The weights' average with statistics that fit it: the model that is scored as the average.
     fn settled_average(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
         let raw = copied(&self.model.state())?;
         self.model.set_state(self.ema.shadow())?;
-        let average = self.settle().map(|()| copied(&self.model.state()));
+        let average = self
+            .settle(&mut Silent)
+            .map(|()| copied(&self.model.state()));
         self.model.set_state(&raw)?;
         Ok(average??)
     }
@@ -106,6 +108,8 @@ impl Engine {
     /// Scores, notes the best and saves, at the end of an epoch.
     pub(crate) fn end_epoch(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
         self.check_weights()?;
+        self.has_worked = true;
+        self.progress.is_epoch_open = false;
         let last = self.scores(true, observer)?;
         let score = match &last.raw {
             Some(report) => Some(report.accuracy_mean),
@@ -131,14 +135,18 @@ impl Engine {
     /// Scores and saves what the run has made; a run that ended with an epoch has done so. Where
     /// this process has made no step, the score is no news and the logs stay as they are.
     pub(crate) fn finish(&mut self, observer: &mut dyn Observer) -> Result<Last, TrainError> {
-        if !self.has_trained {
+        let is_ended = (self.last.as_ref()).is_some_and(|last| last.step == self.progress.step);
+        if !self.has_worked {
             self.check_weights()?;
-            self.last = Some(self.scores(false, observer)?);
+            let scores =
+                |engine: &mut Self, observer: &mut dyn Observer| engine.scores(false, observer);
+            self.last = Some(self.or_go_back(observer, scores)?);
             if self.progress.step == 0 {
                 self.save(observer)?;
             }
-        } else if self.progress.step_in_epoch() != 0 || self.last.is_none() {
-            self.end_epoch(observer)?;
+        } else if !is_ended {
+            self.progress.is_epoch_open = true;
+            self.or_go_back(observer, Self::end_epoch)?;
         }
         self.save_model_as(MODEL_DIR, false)?;
         self.save_model_as(EMA_DIR, true)?;
@@ -152,25 +160,38 @@ impl Engine {
         check_tensors(step, "", &of_head.collect())
     }
 
-    /// Writes a checkpoint of the state between two steps.
-    ///
-    /// # Errors
-    /// [`TrainError::Diverged`] where any of it is not finite: a run could not go on from that.
-    pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+    /// Refuses a state of which anything is not finite: a run could not go on from that.
+    pub(crate) fn check_state(&self) -> Result<(), TrainError> {
         self.check_weights()?;
         let (step, optimizer) = (self.progress.step, self.optimizer.state()?);
         check_tensors(step, "the average of ", self.ema.shadow())?;
-        check_tensors(step, "the optimizer's ", &optimizer)?;
-        self.progress.statistics_updates = self.model.updates();
+        check_tensors(step, "the optimizer's ", &optimizer)
+    }
+
+    /// Writes a checkpoint of the state between two steps, which a rollback may go to.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] where any of it is not finite.
+    pub(crate) fn save(&mut self, observer: &mut dyn Observer) -> Result<(), TrainError> {
+        self.check_state()?;
         let can_go_back = self.progress.config.on_collapse == OnCollapse::Rollback;
         if can_go_back && self.progress.watch.is_good() {
             self.progress.watch.last_good = Some(self.progress.step);
         }
+        self.write_checkpoint(observer)
+    }
+
+    /// Writes a checkpoint of the state as it is, which has been checked.
+    pub(crate) fn write_checkpoint(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<(), TrainError> {
+        self.progress.statistics_updates = self.model.updates();
         let checkpoint = Checkpoint {
             model: self.model.state(),
             ema: Some(self.ema.shadow().clone()),
             head: self.head.as_ref().map(Head::state),
-            optimizer,
+            optimizer: self.optimizer.state()?,
             progress: self.progress.clone(),
         };
         let card = self.card(false);

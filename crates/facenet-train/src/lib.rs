@@ -35,6 +35,7 @@ mod mine_tensor;
 mod observer;
 mod one_pass;
 pub mod optimizer;
+mod overrides;
 mod peak;
 mod plan;
 mod presets;
@@ -54,6 +55,7 @@ mod source;
 mod squares;
 mod statistics;
 mod step;
+mod stopping;
 mod storage;
 mod strategy;
 mod synthetic_folder;
@@ -71,7 +73,7 @@ pub use facenet_sampler as sampler;
 
 pub use checkpoint::{
     Checkpoint, EMA_FILE, HEAD_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, checkpoint_path,
-    checkpoints, latest, prune, supersede,
+    checkpoints, latest, prune, supersede, verify_checkpoint,
 };
 pub use compute::{MAX_THREADS, fastest_precision, on_threads, precision, precision_name};
 pub use config::{Leftover, MAX_ROTATION_DEGREES, MiningMode, TrainConfig, UNSET};
@@ -89,6 +91,7 @@ pub use memory::MemoryPlan;
 pub use mine_tensor::mine_tensor;
 pub use observer::{Event, Observer, Silent, Stage};
 pub use optimizer::{DEFAULT_ADAM_EPSILON, Optimizer, OptimizerConfig, OptimizerKind, Update};
+pub use overrides::ResumeOverrides;
 pub use peak::peak;
 pub use progress::{Best, EpochLoss, ImageTriplet, Progress};
 pub use record::STEPS_FILE;
@@ -96,8 +99,8 @@ pub use resident::peak_rss_mib;
 pub use rollback::OnCollapse;
 pub use rounds::Sampling;
 pub use run::{
-    BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeOverrides, ResumeRequest, TrainRequest, resume,
-    stored_config, train,
+    BEST_DIR, EMA_DIR, MODEL_DIR, Outcome, ResumeRequest, TrainRequest, resume, stored_config,
+    train,
 };
 pub use run_folder::{GitRevision, RunFolder, run_name};
 pub use saved::{SavedModel, saved_model};

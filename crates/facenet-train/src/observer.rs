@@ -106,6 +106,23 @@ pub enum Event<'a> {
 pub trait Observer: Send {
     /// Takes one event; must not block for long.
     fn event(&mut self, event: &Event<'_>);
+
+    /// Whether the work shall stop. It is asked before each chunk, batch and round of what can be
+    /// stopped, and first when there is a run whose state can be kept.
+    fn is_stop_asked(&mut self) -> bool {
+        false
+    }
+}
+
+/// Tells nothing on, but may stop the work as the other may.
+pub(crate) struct Unheard<'a>(pub(crate) &'a mut dyn Observer);
+
+impl Observer for Unheard<'_> {
+    fn event(&mut self, _: &Event<'_>) {}
+
+    fn is_stop_asked(&mut self) -> bool {
+        self.0.is_stop_asked()
+    }
 }
 
 /// Ignores everything.

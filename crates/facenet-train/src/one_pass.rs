@@ -3,14 +3,13 @@
 use std::time::Instant;
 
 use facenet_miner::{Embeddings, Statistics};
-use facenet_model::Mode;
 
 use crate::chunks::dealt;
 use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::feed::{Pass, Purpose};
 use crate::loss::Cost;
-use crate::observer::{Event, Observer, Stage};
+use crate::observer::Observer;
 use crate::round::{Embedded, Round};
 use crate::step::{Manner, Shown, Stepped, training_mode, update};
 use crate::triplet_sum::{TripletMean, TripletSum};
@@ -31,14 +30,15 @@ impl Engine {
         let mut began = Instant::now();
         let config = &self.progress.config;
         let mode = training_mode(config, self.progress.epoch(), self.progress.round);
-        let round = self.load_round()?;
+        let round = self.load_round(observer)?;
         self.tell_unreadable(observer);
         // A single image has no batch statistics, and no triplet.
         if round.ids.len() < 2 {
             self.end_round(&round.ids, &Statistics::default(), began, observer)?;
             return Ok(false);
         }
-        let embedded = self.embed_chunks(&round, mode.clone(), observer)?;
+        let chunk_size = self.progress.config.chunk_size;
+        let embedded = Embedded::new(&self.model, &round, chunk_size, mode.clone(), observer)?;
         let mut distances = Distances::new();
         let (statistics, mean) = self.mine_whole(&round, &embedded, &mut distances)?;
         self.rounds.learn(&round.ids, &embedded.values);
@@ -49,7 +49,7 @@ impl Engine {
             spread: spread(&embedded.values, embedded.dim),
             ..seen(&mean, round.ids.len(), distances.quantiles())
         };
-        let gradients = embedded.back(&self.model, &round, &mean.gradient)?;
+        let gradients = embedded.back(&self.model, &round, &mean.gradient, observer)?;
         let manner = Manner {
             mode,
             cost: Cost::of(&self.progress.config),
@@ -63,7 +63,7 @@ impl Engine {
     }
 
     /// The images of the round, dealt out to chunks.
-    pub(crate) fn load_round(&mut self) -> Result<Round, TrainError> {
+    pub(crate) fn load_round(&mut self, observer: &mut dyn Observer) -> Result<Round, TrainError> {
         let config = &self.progress.config;
         let ids = self.rounds.next(&self.plan, self.progress.round);
         let ids = dealt(&ids, config.chunk_size);
@@ -74,21 +74,7 @@ impl Engine {
             ids: &ids,
             batch: config.forward_batch(),
         };
-        Round::load(&self.plan.feed, &pass)
-    }
-
-    fn embed_chunks(
-        &self,
-        round: &Round,
-        mode: Mode,
-        observer: &mut dyn Observer,
-    ) -> Result<Embedded, TrainError> {
-        let chunk_size = self.progress.config.chunk_size;
-        let total = round.ids.len();
-        Embedded::new(&self.model, round, chunk_size, mode, &mut |done| {
-            let stage = Stage::Mine;
-            observer.event(&Event::Progress { stage, done, total });
-        })
+        Round::load(&self.plan.feed, &pass, observer)
     }
 
     /// Mines the whole round and counts its distances; the mean over its triplets, where there are any.

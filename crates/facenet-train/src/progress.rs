@@ -30,6 +30,10 @@ pub struct Progress {
     pub images: u64,
     /// Updates of the running statistics.
     pub statistics_updates: u64,
+    /// Whether the step just made ends an epoch whose score and models are still to be made: only
+    /// where a run was stopped meanwhile.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_epoch_open: bool,
     /// Losses of the epoch's steps so far.
     #[serde(default)]
     pub epoch_loss: EpochLoss,
@@ -80,6 +84,7 @@ impl Progress {
             empty_rounds: 0,
             images: 0,
             statistics_updates: 0,
+            is_epoch_open: false,
             epoch_loss: EpochLoss::default(),
             pending: Vec::new(),
             accuracy_before: None,

@@ -11,6 +11,8 @@ use facenet_model::{Mode, Model, Parameter, ParameterGradients, TrainPass};
 use crate::chunks::parts;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass};
+use crate::observer::{Event, Observer, Stage};
+use crate::stopping::check_stop;
 
 /// Images, prepared, in the order of their rows.
 #[derive(Debug, Default)]
@@ -26,9 +28,14 @@ impl Round {
     ///
     /// # Errors
     /// [`TrainError::Dataset`] where too many are unreadable.
-    pub(crate) fn load(feed: &Feed, pass: &Pass<'_>) -> Result<Self, TrainError> {
+    pub(crate) fn load(
+        feed: &Feed,
+        pass: &Pass<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Self, TrainError> {
         let mut round = Self::default();
         for batch in feed.batches(pass) {
+            check_stop(observer)?;
             let batch = batch?;
             if round.pixels.is_empty() {
                 let share = batch.images.len() / batch.ids.len().max(1);
@@ -96,7 +103,7 @@ impl Embedded {
     /// The first pass over a chunk moves running statistics where `mode` does; what a row is
     /// depends on its chunk only by batch statistics.
     ///
-    /// - `progress`: is told how many images are done
+    /// - `observer`: is told how many images are done
     ///
     /// # Errors
     /// [`TrainError::Model`] for a round of fewer than two images in training.
@@ -105,7 +112,7 @@ impl Embedded {
         round: &Round,
         chunk_size: usize,
         mode: Mode,
-        progress: &mut dyn FnMut(usize),
+        observer: &mut dyn Observer,
     ) -> Result<Self, TrainError> {
         let mut embedded = Self {
             values: Vec::new(),
@@ -114,12 +121,15 @@ impl Embedded {
             mode,
             graph: None,
         };
+        let total = round.ids.len();
         for rows in embedded.chunks.clone() {
+            check_stop(observer)?;
             let images = round.images(&rows, model)?;
             let rows_of_chunk = embedded.embed(model, &images, &rows)?;
             let values = rows_of_chunk.to_dtype(DType::F32)?.flatten_all()?;
             embedded.values.extend(values.to_vec1::<f32>()?);
-            progress(rows.end);
+            let (stage, done) = (Stage::Mine, rows.end);
+            observer.event(&Event::Progress { stage, done, total });
         }
         Ok(embedded)
     }
@@ -154,13 +164,16 @@ impl Embedded {
         model: &Model,
         round: &Round,
         gradient: &[f64],
+        observer: &mut dyn Observer,
     ) -> Result<GradStore, TrainError> {
+        check_stop(observer)?;
         if let Some(tracked) = self.graph.take() {
             return tracked.back(gradient);
         }
         let parameters = model.parameters();
         let mut total: Option<GradStore> = None;
         for rows in &self.chunks {
+            check_stop(observer)?;
             let images = round.images(rows, model)?;
             let tracked = Tracked::new(model, &images, &self.mode_of(rows, false))?;
             let part = &gradient[rows.start * self.dim..rows.end * self.dim];
@@ -216,6 +229,7 @@ pub(crate) mod tests {
 
     use super::*;
     use crate::loss::Cost;
+    use crate::observer::Silent;
     use crate::triplet_sum::TripletSum;
 
     const SIDE: usize = 16;
@@ -280,13 +294,15 @@ pub(crate) mod tests {
     }
 
     fn embed(model: &Model, chunk_size: usize, mode: &Mode) -> Embedded {
-        Embedded::new(model, &round(), chunk_size, mode.clone(), &mut |_| ()).expect("it fits")
+        Embedded::new(model, &round(), chunk_size, mode.clone(), &mut Silent).expect("it fits")
     }
 
     /// The parameters' gradients of a round, all numbers.
     fn gradients(model: &Model, embedded: Embedded) -> Vec<f64> {
         let of_rows = gradient_of_rows(&embedded);
-        let store = embedded.back(model, &round(), &of_rows).expect("it fits");
+        let store = embedded
+            .back(model, &round(), &of_rows, &mut Silent)
+            .expect("it fits");
         numbers(model, &store)
     }
 
@@ -330,7 +346,7 @@ pub(crate) mod tests {
         let mut round = round();
         round.pixels[7 * 3 * SIDE * SIDE + 5] = f32::NAN;
         // Chunks of 0..6 and 6..12: by batch statistics its neighbours are lost too.
-        let embedded = Embedded::new(&model, &round, 6, training(), &mut |_| ());
+        let embedded = Embedded::new(&model, &round, 6, training(), &mut Silent);
         let embedded = embedded.expect("it fits");
         let rows = Embeddings::new(&embedded.values, embedded.dim).expect("whole rows");
         let labels: Vec<_> = round.ids.iter().map(|id| id.identity).collect();
@@ -411,7 +427,7 @@ pub(crate) mod tests {
                 let model = Model::new(config.clone(), 1, DType::F32, &Device::Cpu);
                 let model = model.expect("a size it can have");
                 let model = model.with_arithmetic(arithmetic);
-                let embedded = Embedded::new(&model, &round, 5, training(), &mut |_| ());
+                let embedded = Embedded::new(&model, &round, 5, training(), &mut Silent);
                 assert_rows_come_again(&embedded.expect("it fits"), &model, &round);
             }
         }
@@ -449,9 +465,10 @@ pub(crate) mod tests {
         let model = model();
         let mut round = round();
         round.ids.truncate(n);
-        let embedded = Embedded::new(&model, &round, chunk_size, training(), &mut |_| ());
+        let embedded = Embedded::new(&model, &round, chunk_size, training(), &mut Silent);
         let gradient = vec![0.5; n * 8];
-        let back = embedded.and_then(|embedded| embedded.back(&model, &round, &gradient));
+        let back =
+            embedded.and_then(|embedded| embedded.back(&model, &round, &gradient, &mut Silent));
         back.expect("it fits");
         model.kept_bytes()
     }

@@ -37,6 +37,7 @@ impl Sampling {
 }
 
 /// The rounds of a run, one after another.
+#[derive(Clone)]
 pub(crate) struct Rounds {
     look_alikes: Option<LookAlikes>,
 }

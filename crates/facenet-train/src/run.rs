@@ -21,6 +21,7 @@ use crate::head::Head;
 use crate::memory::{MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
+use crate::overrides::ResumeOverrides;
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::record::Record;
@@ -57,23 +58,6 @@ pub struct ResumeRequest {
     pub overrides: ResumeOverrides,
     /// The command as typed, for the log.
     pub command_line: Vec<String>,
-}
-
-/// Settings that a resumed run may change: none of them changes a step already made.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ResumeOverrides {
-    /// Epochs in all.
-    pub max_nrof_epochs: Option<u64>,
-    /// Learning rate of the steps to come; zero or negative reads the schedule file.
-    pub learning_rate: Option<f64>,
-    /// `cpu` or `cuda:N`.
-    pub device: Option<String>,
-    /// Threads that compute.
-    pub threads: Option<usize>,
-    /// Threads that decode images.
-    pub loader_threads: Option<usize>,
-    /// Steps between checkpoints.
-    pub checkpoint_every: Option<u64>,
 }
 
 /// What a run came to: the object that `train --json` prints.
@@ -117,7 +101,9 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`TrainError::Config`] for what cannot train; whatever is wrong with data, files, device;
-/// [`TrainError::Diverged`] and [`TrainError::Starved`] for a run that came to nothing.
+/// [`TrainError::Diverged`] and [`TrainError::Starved`] for a run that came to nothing;
+/// [`TrainError::Stopped`] where [`Observer::is_stop_asked`]: the state after the last complete
+/// step is then a checkpoint, and a resumed run is the uninterrupted one.
 pub fn train(request: &TrainRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
     let config = &request.config;
     config.validate()?;
@@ -159,7 +145,7 @@ pub(crate) fn fresh_engine(
         progress: Progress::start(config.clone(), fingerprint),
         last_loss: None,
         health: None,
-        has_trained: false,
+        has_worked: false,
         last: None,
         plan,
         rounds,
@@ -255,7 +241,7 @@ fn go_on(
             record,
             last_loss: None,
             health: None,
-            has_trained: false,
+            has_worked: false,
             last: None,
         },
         memory,
@@ -281,29 +267,6 @@ pub fn stored_config(dir: &Path) -> Result<TrainConfig, TrainError> {
         .config)
 }
 
-impl ResumeOverrides {
-    fn apply(&self, config: &mut TrainConfig) {
-        if let Some(epochs) = self.max_nrof_epochs {
-            config.max_nrof_epochs = epochs;
-        }
-        if let Some(rate) = self.learning_rate {
-            config.learning_rate = rate;
-        }
-        if let Some(device) = &self.device {
-            config.device.clone_from(device);
-        }
-        if self.threads.is_some() {
-            config.threads = self.threads;
-        }
-        if let Some(threads) = self.loader_threads {
-            config.loader_threads = threads;
-        }
-        if self.checkpoint_every.is_some() {
-            config.checkpoint_every = self.checkpoint_every;
-        }
-    }
-}
-
 /// Runs the engine and saves what it made.
 fn finish(
     mut engine: Engine,
@@ -311,8 +274,9 @@ fn finish(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let began = Instant::now();
-    let is_stopped = engine.run(observer)?;
-    let last = engine.finish(observer)?;
+    let ended = engine.run(observer);
+    let ended = ended.and_then(|is_stopped| Ok((is_stopped, engine.finish(observer)?)));
+    let (is_stopped, last) = ended.map_err(|error| engine.keep_stopped(error, observer))?;
     let report = last.raw.as_ref();
     Ok(Outcome {
         status: if is_stopped { "stopped" } else { "done" },

@@ -5,6 +5,8 @@ use facenet_model::Model;
 use crate::embedder::to_tensor;
 use crate::error::TrainError;
 use crate::feed::{Feed, Pass};
+use crate::observer::Observer;
+use crate::stopping::check_stop;
 
 /// Batches that a recalibration averages over.
 pub(crate) const SETTLING_BATCHES: usize = 4;
@@ -22,6 +24,7 @@ pub(crate) fn settle_statistics(
     model: &Model,
     feed: &Feed,
     pass: &Pass<'_>,
+    observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
     if model.has_frozen_norms() || model.updates() >= trusted_after(model.config().bn_momentum) {
         return Ok(());
@@ -31,8 +34,11 @@ pub(crate) fn settle_statistics(
         ids: first,
         ..*pass
     });
-    let images: Result<Vec<_>, TrainError> =
-        batches.map(|batch| to_tensor(&batch?, model)).collect();
+    let images = batches.map(|batch| {
+        check_stop(observer)?;
+        to_tensor(&batch?, model)
+    });
+    let images: Result<Vec<_>, TrainError> = images.collect();
     Ok(model.recalibrate(&images?)?)
 }
 
@@ -77,7 +83,7 @@ mod tests {
                 .expect("f32 on the CPU")
         };
         let before = mean();
-        settle_statistics(&model, &feed, &pass).expect("two pictures");
+        settle_statistics(&model, &feed, &pass, &mut Silent).expect("two pictures");
         mean().to_bits() != before.to_bits()
     }
 

@@ -17,9 +17,11 @@ use crate::error::TrainError;
 use crate::feed::{Feed, Pass, Purpose};
 use crate::finite::check_parameters;
 use crate::loss::Cost;
+use crate::observer::Observer;
 use crate::optimizer::{Optimizer, Update};
 use crate::progress::{ImageTriplet, Progress};
 use crate::squares::sum_of_squares;
+use crate::stopping::check_stop;
 use crate::watch::{Distances, Health, spread};
 
 /// What a step was.
@@ -104,10 +106,12 @@ pub(crate) fn train_step(
     progress: &Progress,
     triplets: &[ImageTriplet],
     rate: f64,
+    observer: &mut dyn Observer,
 ) -> Result<Option<Stepped>, TrainError> {
     let Some(loaded) = load(model, feed, progress, triplets)? else {
         return Ok(None);
     };
+    check_stop(observer)?;
     let manner = Manner {
         mode: training_mode(&progress.config, progress.epoch(), progress.step),
         cost: Cost::of(&progress.config),

@@ -9,4 +9,7 @@ pub struct RunArgs {
     /// stop; nothing is scored or saved
     #[arg(long, conflicts_with = "resume", help_heading = "Running")]
     pub dry_run: bool,
+    /// With --resume: also change settings that steps already made have gone by
+    #[arg(long, requires = "resume", help_heading = "Running")]
+    pub allow_change: bool,
 }

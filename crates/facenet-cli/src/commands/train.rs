@@ -1,5 +1,7 @@
 //! `facenet train`.
 
+mod going_on;
+
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -7,7 +9,7 @@ use std::fmt::Write as _;
 use facenet_train::dataset::Recipe;
 use facenet_train::model::Precision;
 use facenet_train::{
-    Outcome, ResumeOverrides, ResumeRequest, SavedModel, TrainConfig, TrainRequest, UNSET, dry_run,
+    Outcome, ResumeRequest, SavedModel, TrainConfig, TrainError, TrainRequest, UNSET, dry_run,
     resume, saved_model, train,
 };
 use serde_json::json;
@@ -17,17 +19,19 @@ use crate::failure::Failure;
 use crate::memory::dry_run_text;
 use crate::progress::Console;
 use crate::report::Output;
+use crate::signals::Signal;
 use crate::strategy;
-use crate::train_config::{explicit_flags, train_config};
+use crate::train_config::train_config;
+use going_on::overrides;
 
 pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> Result<(), Failure> {
     let command_line: Vec<_> = arguments
         .iter()
         .map(|argument| argument.to_string_lossy().into_owned())
         .collect();
-    let mut console = Console::new(output);
+    let mut console = Console::that_stops(output);
     let outcome = if let Some(dir) = &args.resume {
-        let overrides = overrides(args, arguments)?;
+        let overrides = overrides(args, dir, arguments)?;
         let request = ResumeRequest {
             dir: dir.clone(),
             overrides,
@@ -44,8 +48,10 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
             output.remark(&text);
         }
         if args.run.dry_run {
-            let made = dry_run(&config, &mut console)?;
+            let made = dry_run(&config, &mut console);
+            let signal = console.stopped_by();
             drop(console);
+            let made = made.map_err(|error| failure(error, signal))?;
             return output.result(&dry_run_text(&made), &made);
         }
         train(
@@ -56,9 +62,27 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
             &mut console,
         )
     };
+    let signal = console.stopped_by();
     drop(console);
-    let outcome = outcome?;
+    let outcome = outcome.map_err(|error| failure(error, signal))?;
     output.result(&summary(&outcome), &outcome)
+}
+
+/// The error, or what a signal has left.
+fn failure(error: TrainError, signal: Option<Signal>) -> Failure {
+    let Some(signal) = signal else {
+        return error.into();
+    };
+    let message = match error {
+        TrainError::Interrupted => format!("stopped by {}", signal.name()),
+        TrainError::Stopped { step, run_dir } => format!(
+            "stopped by {} after step {step}, which is kept; go on with: facenet train --resume {}",
+            signal.name(),
+            quoted(&run_dir.to_string_lossy())
+        ),
+        other => return other.into(),
+    };
+    Failure::stopped(message, signal.0)
 }
 
 /// Says that this processor has chosen the precision.
@@ -157,42 +181,6 @@ fn differing(args: &TrainArgs, wanted: &Recipe, saved: &SavedModel) -> Vec<&'sta
     differing.map(|(flag, _)| flag).collect()
 }
 
-/// What a resumed run may change; any other explicit flag is refused.
-fn overrides(args: &TrainArgs, arguments: &[OsString]) -> Result<ResumeOverrides, Failure> {
-    let allowed = [
-        "resume",
-        "json",
-        "quiet",
-        "log-level",
-        "config",
-        "max-nrof-epochs",
-        "learning-rate",
-        "device",
-        "threads",
-        "loader-threads",
-        "checkpoint-every",
-    ];
-    let given = explicit_flags(arguments);
-    let refused: Vec<_> = given
-        .iter()
-        .filter(|flag| !allowed.contains(&flag.as_str()))
-        .collect();
-    if let Some(flag) = refused.first() {
-        return Err(Failure::usage(format!(
-            "--{flag}: a resumed run keeps its configuration; only --{} may change",
-            allowed[5..].join(", --")
-        )));
-    }
-    Ok(ResumeOverrides {
-        max_nrof_epochs: args.max_nrof_epochs,
-        learning_rate: args.learning_rate,
-        device: args.device.clone(),
-        threads: args.compute.threads,
-        loader_threads: args.loader_threads,
-        checkpoint_every: args.checkpoint_every,
-    })
-}
-
 /// Says what the demo preset is made of: nobody has typed it.
 fn announce(args: &TrainArgs, config: &TrainConfig, arguments: &[OsString], output: Output) {
     if args.data_dir.is_some() {
@@ -274,27 +262,6 @@ mod tests {
     use crate::args::{Cli, Command};
     use clap::Parser;
     use facenet_train::{Course, Loss, OnCollapse, Strategy};
-
-    #[test]
-    fn a_resumed_run_is_given_all_that_may_change() {
-        let line = "facenet train --resume R --max-nrof-epochs 3 --device cuda:1 \
-            --threads 2 --loader-threads 5 --checkpoint-every 7 --learning-rate 0.5";
-        let arguments: Vec<_> = line.split_whitespace().map(OsString::from).collect();
-        let cli = Cli::try_parse_from(&arguments).expect("a command line that is understood");
-        let Command::Train(args) = cli.command else {
-            panic!("expected train, found another")
-        };
-        let expected = ResumeOverrides {
-            max_nrof_epochs: Some(3),
-            device: Some("cuda:1".to_owned()),
-            threads: Some(2),
-            loader_threads: Some(5),
-            checkpoint_every: Some(7),
-            learning_rate: Some(0.5),
-        };
-        let found = overrides(&args, &arguments).expect("these six may change");
-        assert_eq!(found, expected);
-    }
 
     /// The arguments that a POSIX shell makes of `text`, which has quotes around whole words only.
     fn words(text: &str) -> Vec<String> {

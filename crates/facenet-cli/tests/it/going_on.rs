@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Scratch, USAGE, check_train, tiny};
+use crate::support::{MODEL, Scratch, USAGE, check_train, tiny};
 
 /// Adds a tensor `logits.bias` of one number to a safetensors file.
 fn add_stray(scratch: &Scratch, name: &str) {
@@ -56,4 +56,33 @@ fn drawn_identities_beside_a_folder_are_refused() {
     let line = "--data-dir faces --synthetic-images 3";
     let expected = "--synthetic-images: --data-dir trains on images of its own";
     check_train(&scratch, line, USAGE, &[expected]);
+}
+
+#[test]
+fn a_changed_flag_is_refused_with_all_others_unless_changes_are_allowed() {
+    let scratch = Scratch::with_run();
+    let line = "train --resume run --seed 7 --weight-decay 0.25 --max-nrof-epochs 2";
+    let parts = [
+        "--seed: a resumed run keeps",
+        "seed: 666 → 7",
+        "weight_decay: ",
+        "--allow-change",
+    ];
+    scratch.refuses(line, USAGE, &parts);
+    assert_eq!(scratch.run("train --allow-change").code, USAGE);
+    let changed = scratch.run(&format!("{line} --allow-change --json")).done();
+    assert_eq!(changed.json()["steps"], 4);
+    let config = scratch.read("run/checkpoint-00000004/progress.json");
+    let config: Value = serde_json::from_str(&config).expect("as written");
+    assert_eq!(config["config"]["seed"], 7);
+    // A network is not changed by a flag: its tensors do not fit.
+    let other = "train --resume run --embedding-size 32 --allow-change";
+    assert_eq!(scratch.run(other).code, MODEL);
+}
+
+#[test]
+fn a_flag_with_the_runs_own_value_changes_nothing() {
+    let scratch = Scratch::with_run();
+    let line = "train --resume run --seed 666 --embedding-size 16 --max-nrof-epochs 2 --json";
+    assert_eq!(scratch.run(line).done().json()["steps"], 4);
 }

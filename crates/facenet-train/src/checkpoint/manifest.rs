@@ -157,6 +157,20 @@ impl Manifest {
     }
 }
 
+/// SHA-256 of each member of the checkpoint in `folder`, by name, all of which are read and compared.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`], naming the file, where it is not whole.
+pub fn verify_checkpoint(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
+    let manifest = Manifest::read(folder)?;
+    manifest.check_presence(folder)?;
+    manifest.verify_except(folder, &[])?;
+    let members = manifest.members.into_iter();
+    Ok(members
+        .map(|(name, member)| (name, member.sha256))
+        .collect())
+}
+
 /// Whether `name` is a file's name, without a path that could lead elsewhere.
 pub(super) fn is_plain(name: &str) -> bool {
     let mut components = Path::new(name).components();

@@ -27,5 +27,6 @@ mod runs;
 mod same_bytes;
 mod schedule;
 mod statistics;
+mod stop_asked;
 mod stops;
 mod tfevents;

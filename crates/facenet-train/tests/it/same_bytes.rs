@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use candle_core::Device;
+use facenet_train::model::{Architecture, Precision};
 use facenet_train::{
     Checkpoint, Course, MiningMode, OptimizerKind, Outcome, Progress, ResumeOverrides, Strategy,
     TrainConfig, checkpoint_path,
@@ -14,7 +15,7 @@ use crate::runs::{Scratch, checkpoint_of, contents, copy, go_on, run, run_dir};
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// The last checkpoint (weights, average, optimizer, progress) and both models, all files.
-fn made(outcome: &Outcome) -> [Files; 3] {
+pub(crate) fn made(outcome: &Outcome) -> [Files; 3] {
     let run_dir = run_dir(outcome);
     let last = checkpoint_path(&run_dir, outcome.steps);
     [last, run_dir.join("model"), run_dir.join("model-ema")].map(|dir| contents(&dir))
@@ -133,6 +134,39 @@ fn rounds_in_chunks_give_the_same_bytes_with_one_thread_or_two() {
         })
     };
     assert!(with(1, 1) == with(2, 2));
+}
+
+/// The bytes of all numbers of threads, that decode or compute, are the same.
+#[track_caller]
+fn check_threads(strategy: Strategy, precision: Precision) {
+    let with = |threads, loader_threads| {
+        made_with(|config| {
+            if strategy == Strategy::OnePass {
+                *config = one_pass(config.clone());
+            }
+            config.model_def = Architecture::Tiny;
+            config.precision = precision;
+            config.threads = Some(threads);
+            config.loader_threads = loader_threads;
+        })
+    };
+    let one = with(1, 1);
+    for (threads, loader_threads) in [(1, 2), (1, 4), (2, 1), (2, 2), (2, 4)] {
+        let what = format!("{threads} threads compute, {loader_threads} decode");
+        assert!(with(threads, loader_threads) == one, "{what}");
+    }
+}
+
+#[test]
+fn any_threads_give_the_same_bytes_in_one_pass() {
+    check_threads(Strategy::OnePass, Precision::F32);
+    check_threads(Strategy::OnePass, Precision::Bf16);
+}
+
+#[test]
+fn any_threads_give_the_same_bytes_in_steps_of_a_round() {
+    check_threads(Strategy::Reference, Precision::F32);
+    check_threads(Strategy::Reference, Precision::Bf16);
 }
 
 #[test]
