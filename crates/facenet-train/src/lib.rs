@@ -47,6 +47,7 @@ mod round;
 mod rounds;
 mod run;
 mod run_folder;
+mod run_report;
 mod saved;
 mod schedule;
 mod scoring;
@@ -100,6 +101,10 @@ pub use run::{
     stored_config, train,
 };
 pub use run_folder::{GitRevision, RunFolder, run_name};
+pub use run_report::{
+    CoursePoint, FarPoint, HardPair, Hardest, HeldOut, Projected, Projection, ReportRequest,
+    RunCourse, RunReport, Score, Scores, run_report,
+};
 pub use saved::{SavedModel, saved_model};
 pub use schedule::{Course, ExponentialDecay, RateAt, Schedule, Shape};
 pub use scoring::{PairsSource, Protocol};
