@@ -12,6 +12,7 @@ mod mine;
 mod norms;
 mod people;
 mod preset;
+mod report;
 mod run;
 mod sampler;
 mod train;
@@ -35,6 +36,7 @@ pub use mine::{BenchMineArgs, MineArgs, RuleArgs};
 pub use norms::NormArgs;
 pub use people::{CalibrateArgs, EnrollArgs, ForgetArgs, IdentifyArgs, ThresholdArgs, VerifyArgs};
 pub use preset::Preset;
+pub use report::ReportArgs;
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
 pub use train::TrainArgs;
@@ -135,6 +137,9 @@ pub enum Command {
     /// Look through a training folder for what would make training on it wrong
     #[command(long_about = doctor::DOCTOR_EXAMPLE)]
     Doctor(DoctorArgs),
+    /// Write one page that shows a training run, for a browser
+    #[command(long_about = report::REPORT_EXAMPLE)]
+    Report(ReportArgs),
     /// Time a part of the work on this machine
     Bench(BenchArgs),
     /// Print a completion script for a shell

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_model;
 mod bench;
+mod browser;
 mod clusters;
 mod computing;
 mod config_file;
@@ -20,6 +21,7 @@ mod hostile;
 mod lfw_people;
 mod mine;
 mod recognition;
+mod report;
 mod streams;
 mod support;
 mod train;

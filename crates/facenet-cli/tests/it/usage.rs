@@ -2,7 +2,7 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "train",
     "evaluate",
     "embed",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 18] = [
     "synth",
     "mine",
     "doctor",
+    "report",
     "bench",
     "completions",
     "man",
