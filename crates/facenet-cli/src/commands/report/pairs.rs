@@ -11,25 +11,25 @@ pub(super) fn write(page: &mut Page, held_out: &HeldOut) {
     let kinds = [
         (
             "Hardest false accepts",
-            "two people, nearest first",
+            "two people taken for one",
             hardest.n_false_accepts,
             &hardest.false_accepts,
         ),
         (
             "Hardest false rejects",
-            "one person, furthest first",
+            "one person taken for two",
             hardest.n_false_rejects,
             &hardest.false_rejects,
         ),
     ];
-    for (title, order, n_wrong, pairs) in kinds {
+    for (title, what, n_wrong, pairs) in kinds {
         page.push(&format!("<h3>{title}</h3>\n"));
         if pairs.is_empty() {
             page.push("<p class=\"note\">None.</p>\n");
             continue;
         }
         page.push(&format!(
-            "<p class=\"note\">{} of {n_wrong}: {order}.</p>\n",
+            "<p class=\"note\">{} of {n_wrong}, {what}; the furthest beyond its threshold first.</p>\n",
             pairs.len()
         ));
         let rows: Vec<_> = pairs.iter().map(row).collect();
