@@ -273,7 +273,7 @@ mod tests {
                 _ => engine.optimizer.state().expect("on the CPU"),
             };
             let is_one = |(found, tensor): &(&String, &mut Tensor)| {
-                (whose != "" || *found == name)
+                (!whose.is_empty() || *found == name)
                     && tensor.dtype().is_float()
                     && tensor.elem_count() > 1
             };
