@@ -59,6 +59,7 @@ fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure>
         Command::Synth(args) => commands::synth::run(args, output),
         Command::Mine(args) => commands::mine::run(args, output),
         Command::Doctor(args) => commands::doctor::run(args, output),
+        Command::Report(args) => commands::report::run(args, output),
         Command::Bench(args) => commands::bench::run(args, output),
         Command::Prove(args) => commands::prove::run(args, output),
         Command::Completions(args) => commands::completions::run(*args),

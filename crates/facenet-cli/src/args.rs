@@ -13,6 +13,7 @@ mod norms;
 mod people;
 mod preset;
 mod prove;
+mod report;
 mod run;
 mod sampler;
 mod train;
@@ -39,6 +40,7 @@ pub use preset::Preset;
 pub use prove::{
     ProveArgs, ProveCommand, ProveCommonArgs, ProveResumeArgs, ProveStopArgs, ProvenStrategies,
 };
+pub use report::ReportArgs;
 pub use run::RunArgs;
 pub use sampler::SamplerArgs;
 pub use train::TrainArgs;
@@ -139,6 +141,9 @@ pub enum Command {
     /// Look through a training folder for what would make training on it wrong
     #[command(long_about = doctor::DOCTOR_EXAMPLE)]
     Doctor(DoctorArgs),
+    /// Write one page that shows a training run, for a browser
+    #[command(long_about = report::REPORT_EXAMPLE)]
+    Report(ReportArgs),
     /// Time a part of the work on this machine
     Bench(BenchArgs),
     /// Try on this machine and file system what is promised of a run's checkpoints

@@ -16,6 +16,7 @@ pub(crate) mod man;
 pub(crate) mod mine;
 pub(crate) mod pairs;
 pub(crate) mod prove;
+pub(crate) mod report;
 pub(crate) mod synth;
 pub(crate) mod train;
 pub(crate) mod verify;

@@ -11,6 +11,7 @@ mod loss;
 mod memory;
 mod miner;
 mod page;
+mod plot;
 mod progress;
 mod report;
 mod signals;

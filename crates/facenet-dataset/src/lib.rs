@@ -26,7 +26,7 @@ pub use limits::DecodeLimits;
 pub use loader::{Batch, Batches, DEFAULT_MAX_BAD_SHARE, Loader, LoaderConfig};
 pub use people::people_list;
 pub use picture::{Area, ImageId, Pictures, Portion, Rgb8};
-pub use png::{encode_png, write_png};
+pub use png::{encode_png, thumbnail, write_png};
 pub use prepare::{Augment, Preprocess, flip_horizontal, prepare};
 pub use quarantine::Quarantined;
 pub use recipe::{Recipe, Standardisation};

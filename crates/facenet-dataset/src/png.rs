@@ -8,6 +8,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::DatasetError;
 use crate::picture::Rgb8;
+use crate::transform::resize;
 
 /// Writes a picture as an 8-bit RGB PNG, whole, in place of any before it.
 ///
@@ -37,10 +38,25 @@ pub fn encode_png(picture: &Rgb8) -> Result<Vec<u8>, DatasetError> {
     Ok(bytes)
 }
 
+/// A small copy for a page of pictures, as the bytes of a PNG.
+///
+/// Proportions are kept to a pixel, and nothing is made larger.
+///
+/// - `side`: of the longer side, in pixels
+///
+/// # Errors
+/// [`DatasetError::Shape`] when `picture` is ill-formed or empty, or `side` is 0.
+pub fn thumbnail(picture: &Rgb8, side: usize) -> Result<Vec<u8>, DatasetError> {
+    let longer = picture.width.max(picture.height).max(1);
+    let scaled = |own: usize| (own * side).div_ceil(longer).min(own);
+    let small = resize(picture, scaled(picture.height), scaled(picture.width))?;
+    encode_png(&small)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DecodeLimits, decode_file};
+    use crate::{DecodeLimits, decode_bytes, decode_file};
 
     #[test]
     fn a_picture_comes_back() {
@@ -58,6 +74,24 @@ mod tests {
         );
         let bytes = std::fs::read(&path).expect("as written");
         assert_eq!(encode_png(&picture).expect("well-formed"), bytes);
+    }
+
+    #[test]
+    fn a_thumbnail_keeps_proportions_and_enlarges_nothing() {
+        let of = |width: usize, height: usize, side: usize| {
+            let picture = Rgb8 {
+                width,
+                height,
+                pixels: vec![9; 3 * width * height],
+            };
+            let bytes = thumbnail(&picture, side).expect("well-formed");
+            let path = Path::new("x.png");
+            let small = decode_bytes(&bytes, path, &DecodeLimits::default()).expect("a PNG");
+            (small.width, small.height)
+        };
+        assert_eq!(of(40, 20, 10), (10, 5));
+        assert_eq!(of(1, 40, 10), (1, 10));
+        assert_eq!(of(4, 3, 10), (4, 3));
     }
 
     #[test]

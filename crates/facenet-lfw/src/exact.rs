@@ -38,10 +38,10 @@ pub struct Exact {
 
 /// What a threshold accepts.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Step {
-    threshold: f64,
-    same: usize,
-    different: usize,
+pub(crate) struct Step {
+    pub(crate) threshold: f64,
+    pub(crate) same: usize,
+    pub(crate) different: usize,
 }
 
 impl Exact {
@@ -118,7 +118,7 @@ fn ascending(distances: &[f64]) -> Vec<usize> {
 }
 
 /// All sets of pairs that a threshold can accept, each with the largest such threshold.
-fn steps(sorted: impl Iterator<Item = (f64, bool)>) -> Vec<Step> {
+pub(crate) fn steps(sorted: impl Iterator<Item = (f64, bool)>) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     let (mut same, mut different) = (0, 0);
     let mut largest = 0.0f64;

@@ -40,6 +40,17 @@ impl Folds {
         Ok(of_one.map(|(id, _)| id).collect())
     }
 
+    /// The number of each pair's fold.
+    ///
+    /// - `pairs`: how many there are
+    ///
+    /// # Errors
+    /// As [`evaluate`](crate::evaluate) for folds that do not fit the pairs.
+    pub fn of_each(&self, pairs: usize) -> Result<Vec<u32>, LfwError> {
+        let Assignment { ids, of } = self.assign(pairs)?;
+        Ok(of.into_iter().map(|fold| ids[fold]).collect())
+    }
+
     pub(crate) fn assign(&self, pairs: usize) -> Result<Assignment, LfwError> {
         let given = match self {
             Self::Contiguous(n_folds) => contiguous(pairs, *n_folds)?,
@@ -118,6 +129,13 @@ mod tests {
         let given = Folds::Given(vec![7, 7, 9, 9, 9, 7]);
         assert_eq!(of_one_kind(given, &two).expect("two folds"), []);
         assert!(of_one_kind(Folds::Contiguous(7), &two).is_err());
+    }
+
+    #[test]
+    fn each_pair_has_the_number_of_its_fold() {
+        let of_each = |folds: Folds| folds.of_each(3).expect("two folds");
+        assert_eq!(of_each(Folds::Contiguous(2)), [1, 1, 2]);
+        assert_eq!(of_each(Folds::Given(vec![10, 9, 10])), [10, 9, 10]);
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! A training folder looked through before it is trained on: its files, and with a model its
 //! people.
 
+mod chance;
+mod median;
 mod people;
 mod separation;
+mod suspect;
 
 use std::path::{Path, PathBuf};
 
 use facenet_dataset::{CheckConfig, Checkup, DecodeLimits, Finding, Folder};
 
-pub use people::{Suspect, SuspectKind};
 pub use separation::Separation;
+pub use suspect::{Suspect, SuspectKind};
 
 use crate::compute::on_threads;
 use crate::error::TrainError;

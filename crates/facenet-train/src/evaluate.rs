@@ -134,6 +134,17 @@ pub(crate) fn score(
     batch: usize,
     observer: &mut dyn Observer,
 ) -> Result<Evaluation, TrainError> {
+    score_with_rows(model, feed, set, batch, observer).map(|(evaluation, _)| evaluation)
+}
+
+/// The same, with the pictures' embeddings.
+pub(crate) fn score_with_rows(
+    model: &Model,
+    feed: &Feed,
+    set: &ScoringSet,
+    batch: usize,
+    observer: &mut dyn Observer,
+) -> Result<(Evaluation, Rows), TrainError> {
     let mut embed = |purpose| -> Result<Rows, TrainError> {
         let pass = Pass {
             purpose,
@@ -156,7 +167,7 @@ pub(crate) fn score(
         rows.dim,
     )?;
     check_statistics(model, feed, set, &rows, batch, observer)?;
-    Ok(evaluation)
+    Ok((evaluation, rows))
 }
 
 /// Scores stored embeddings: rows `2i` and `2i + 1` with `issame`, or rows by path and a pairs

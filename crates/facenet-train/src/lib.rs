@@ -48,6 +48,7 @@ mod round;
 mod rounds;
 mod run;
 mod run_folder;
+mod run_report;
 mod saved;
 mod schedule;
 mod scoring;
@@ -103,6 +104,10 @@ pub use run::{
     train,
 };
 pub use run_folder::{GitRevision, RunFolder, run_name};
+pub use run_report::{
+    CoursePoint, FarPoint, HardPair, Hardest, HeldOut, Projected, Projection, ReportRequest,
+    RunCourse, RunReport, Score, Scores, run_report,
+};
 pub use saved::{SavedModel, saved_model};
 pub use schedule::{Course, ExponentialDecay, RateAt, Schedule, Shape};
 pub use scoring::{PairsSource, Protocol};

@@ -15,6 +15,13 @@ use crate::error::TrainError;
 /// Names to try before giving up: so many runs do not begin within a second.
 const MAX_SUFFIX: u32 = 9_999;
 
+/// File of the log folder with the configuration, which `--config` takes.
+pub(crate) const CONFIG_TOML: &str = "config.toml";
+/// File of the log folder with the scores of the weights.
+pub(crate) const RESULTS_FILE: &str = "lfw_result.txt";
+/// The same of their moving average.
+pub(crate) const RESULTS_FILE_EMA: &str = "lfw_result_ema.txt";
+
 /// A run's log folder and model folder, of one name.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
@@ -150,7 +157,7 @@ impl RunFolder {
     /// # Errors
     /// [`TrainError::File`] when the file cannot be written; it is then as it was.
     pub fn write_config(&self, toml: &str) -> Result<(), TrainError> {
-        let path = self.log_dir.join("config.toml");
+        let path = self.log_dir.join(CONFIG_TOML);
         Ok(replace(&*self.files, &path, toml.as_bytes())?)
     }
 
@@ -194,9 +201,9 @@ impl RunFolder {
         is_ema: bool,
     ) -> Result<(), TrainError> {
         let name = if is_ema {
-            "lfw_result_ema.txt"
+            RESULTS_FILE_EMA
         } else {
-            "lfw_result.txt"
+            RESULTS_FILE
         };
         let line = format!("{step}\t{accuracy:.5}\t{val:.5}\n");
         let path = self.log_dir.join(name);

@@ -11,6 +11,7 @@ use facenet_lfw::{
 };
 
 use crate::config::TrainConfig;
+use crate::embedder::Rows;
 use crate::error::TrainError;
 use crate::evaluate::Evaluation;
 use crate::observer::{Event, Observer};
@@ -232,6 +233,24 @@ impl ScoringSet {
     /// Whether a pair shows one person.
     pub(crate) fn is_same(&self, pair: usize) -> bool {
         self.is_same[pair]
+    }
+
+    /// What each picture is called, in the order of `ids`.
+    pub(crate) fn paths(&self) -> &[PathBuf] {
+        &self.distinct.paths
+    }
+
+    /// Which pair is tested in which fold.
+    pub(crate) fn folds(&self) -> &Folds {
+        &self.folds
+    }
+
+    /// The pairs' embeddings one after the other, two rows a pair.
+    ///
+    /// # Errors
+    /// [`TrainError::Lfw`] unless there is a row a picture.
+    pub(crate) fn interleave(&self, rows: &Rows) -> Result<Vec<f32>, TrainError> {
+        Ok(self.distinct.interleave(&rows.values, rows.dim)?)
     }
 
     /// Whether mirrored pictures are embedded too.

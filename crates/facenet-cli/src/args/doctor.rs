@@ -20,7 +20,8 @@ folder itself and printed.
 
 Exit code 3 where training on it would be wrong: one picture under two names; a picture of --against in the folder; more \
 unreadable images than --max-bad-share; fewer than two identities, or none with two readable images; and, by a model that tells \
-95 % of the folder's pairs right, one person under two names or in --against (a median of four distances or more).";
+95 % of the folder's pairs right, one person under two names or in --against (an upper median of four distances or more, \
+so low that no more than one is expected by chance among all pairs of people).";
 
 /// Flags of `doctor`.
 #[derive(Clone, Debug, Args)]

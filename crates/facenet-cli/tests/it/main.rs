@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_model;
 mod bench;
+mod browser;
 mod clusters;
 mod computing;
 mod config_file;
@@ -22,6 +23,7 @@ mod lfw_people;
 mod mine;
 mod prove;
 mod recognition;
+mod report;
 mod streams;
 mod support;
 mod train;

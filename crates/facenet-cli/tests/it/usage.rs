@@ -18,6 +18,7 @@ const COMMANDS: [&str; 19] = [
     "synth",
     "mine",
     "doctor",
+    "report",
     "bench",
     "prove",
     "completions",

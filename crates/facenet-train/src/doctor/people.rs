@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use facenet_dataset::Checkup;
 use facenet_miner::{Embeddings, HalfIndex, Miner, MinerConfig, Neighbour, sq_l2};
 use rayon::prelude::*;
-use serde::Serialize;
 
+use super::chance::{Chance, Suspected};
+use super::median::{lower_median, upper_median};
 use super::separation::Separation;
+use super::suspect::{Suspect, SuspectKind};
 use crate::error::TrainError;
 
 /// Nearest images of others, by which identities are compared at all: someone under two names is
@@ -19,47 +21,6 @@ const NEIGHBOURS: usize = 8;
 const MIN_DISTANCES: usize = 4;
 /// Images of an identity from which one of them can be the odd one.
 const MIN_IMAGES: usize = 3;
-
-/// A kind of suspicion. Its text is one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum SuspectKind {
-    /// An image that looks like nobody else of its identity.
-    Outlier,
-    /// Two identities that look like one person.
-    TwoNames,
-    /// An identity that looks like one of the other folder.
-    SamePerson,
-}
-
-impl SuspectKind {
-    /// The word that stands for this kind.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Outlier => "outlier",
-            Self::TwoNames => "two-names",
-            Self::SamePerson => "same-person",
-        }
-    }
-}
-
-/// Something that an embedding makes suspicious.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Suspect {
-    /// Of which kind.
-    pub kind: SuspectKind,
-    /// Whether training on it would be wrong, as far as the model can be believed.
-    pub is_grave: bool,
-    /// Names of the identities concerned.
-    pub identities: Vec<String>,
-    /// Images to look at: the odd one, or the two nearest.
-    pub images: Vec<PathBuf>,
-    /// Median squared L2 that makes it suspicious.
-    pub sq_l2: f64,
-    /// What is suspicious, in words that fit after the paths and a colon.
-    pub what: String,
-}
 
 /// Embedded images of a folder, identity by identity.
 #[derive(Debug)]
@@ -119,6 +80,11 @@ impl People {
         before(label)..before(label + 1)
     }
 
+    /// Identities that have rows.
+    pub(super) fn n_identities(&self) -> usize {
+        self.spans().count()
+    }
+
     fn name(&self, label: u32) -> String {
         self.names[label as usize].clone()
     }
@@ -134,16 +100,10 @@ impl People {
             ..MinerConfig::default()
         })?;
         let lists = &miner.hardest_negatives(self.embeddings()?, &self.labels)?;
-        let spans: Vec<_> = self
-            .spans()
-            .filter(|span| span.len() >= MIN_IMAGES)
-            .collect();
-        let outliers = spans.into_par_iter().flat_map_iter(|span| {
-            let odd = self.odd_ones(span, separation.other_above).into_iter();
-            odd.map(move |(row, median, others)| {
-                let nearest = lists.of(row).first();
-                self.outlier(row, median, others, nearest, separation)
-            })
+        let odd = self.odd_rows(separation);
+        let outliers = odd.iter().map(|&(row, median, others)| {
+            let nearest = lists.of(row).first();
+            self.outlier(row, median, others, nearest, separation)
         });
         let mut suspects: Vec<Suspect> = outliers.collect();
         let near = (0..self.len()).flat_map(|row| {
@@ -156,10 +116,10 @@ impl People {
                 (one.min(two), one.max(two))
             })
         });
-        let pairs: BTreeSet<(u32, u32)> = near.collect();
-        let found = pairs.into_iter().filter_map(|(one, two)| {
-            self.one_person(one, (self, two), separation, SuspectKind::TwoNames)
-        });
+        let couples: BTreeSet<(u32, u32)> = near.collect();
+        let odd = rows_of(&odd);
+        let kind = SuspectKind::TwoNames;
+        let found = self.one_person_each(self, couples, [odd.clone(), odd], separation, kind);
         suspects.extend(found);
         Ok(suspects)
     }
@@ -176,11 +136,57 @@ impl People {
             let near = list.iter().filter(|one| one.sq_l2 < separation.same_below);
             near.map(move |one| (self.label(row), other.label(one.index as usize)))
         });
-        let pairs: BTreeSet<(u32, u32)> = near.collect();
-        let found = pairs.into_iter().filter_map(|(own, theirs)| {
-            self.one_person(own, (other, theirs), separation, SuspectKind::SamePerson)
+        let couples: BTreeSet<(u32, u32)> = near.collect();
+        let odd = [self, other].map(|people| rows_of(&people.odd_rows(separation)));
+        let kind = SuspectKind::SamePerson;
+        Ok(self.one_person_each(other, couples, odd, separation, kind))
+    }
+
+    /// Those of the couples that look like one person; grave where the model is reliable, the
+    /// distances are some, and chance would hardly give as much anywhere.
+    ///
+    /// - `odd`: rows of outliers here and in `other`
+    fn one_person_each(
+        &self,
+        other: &Self,
+        couples: BTreeSet<(u32, u32)>,
+        odd: [BTreeSet<usize>; 2],
+        separation: &Separation,
+        kind: SuspectKind,
+    ) -> Vec<Suspect> {
+        let found = couples.into_iter().filter_map(|couple| {
+            let suspect = self.one_person(couple.0, (other, couple.1), separation, kind)?;
+            Some((couple, suspect))
         });
-        Ok(found.collect())
+        let mut found: Vec<((u32, u32), Suspect)> = found.collect();
+        if found.iter().any(|(_, suspect)| suspect.is_grave) {
+            let suspected = Suspected {
+                couples: found.iter().map(|(couple, _)| *couple).collect(),
+                odd,
+                line: found
+                    .iter()
+                    .map(|(_, suspect)| suspect.sq_l2)
+                    .fold(0.0, f64::max),
+            };
+            let chance = match kind {
+                SuspectKind::SamePerson => Chance::between(self, other, &suspected),
+                _ => Chance::within(self, &suspected),
+            };
+            for (_, suspect) in &mut found {
+                doubt(suspect, &chance);
+            }
+        }
+        found.into_iter().map(|(_, suspect)| suspect).collect()
+    }
+
+    /// The outliers of all identities, as [`odd_ones`](Self::odd_ones) gives them.
+    fn odd_rows(&self, separation: &Separation) -> Vec<(usize, f64, usize)> {
+        let spans = self.spans().filter(|span| span.len() >= MIN_IMAGES);
+        let spans: Vec<_> = spans.collect();
+        let odd = spans
+            .into_par_iter()
+            .flat_map_iter(|span| self.odd_ones(span, separation.other_above));
+        odd.collect()
     }
 
     /// Rows of an identity whose median to its others is not below `line`, with that median and
@@ -188,14 +194,14 @@ impl People {
     fn odd_ones(&self, span: Range<usize>, line: f64) -> Vec<(usize, f64, usize)> {
         let median_of = |row: usize| {
             let others = span.clone().filter(|&other| other != row);
-            median(
+            lower_median(
                 others
                     .map(|other| sq_l2(self.row(row), self.row(other)))
                     .collect(),
             )
         };
         let medians: Vec<f64> = span.clone().map(median_of).collect();
-        if median(medians.clone()) >= line {
+        if lower_median(medians.clone()) >= line {
             return Vec::new();
         }
         let odd = span
@@ -249,7 +255,7 @@ impl People {
             .map(|(i, j)| (sq_l2(self.row(i), other.row(j)), i, j))
             .collect();
         let nearest = distances.iter().min_by(|a, b| a.0.total_cmp(&b.0))?;
-        let sq_l2 = median(distances.iter().map(|one| one.0).collect());
+        let sq_l2 = upper_median(distances.iter().map(|one| one.0).collect());
         (sq_l2 < separation.same_below).then(|| Suspect {
             kind,
             is_grave: separation.is_reliable() && distances.len() >= MIN_DISTANCES,
@@ -283,12 +289,20 @@ impl People {
     }
 }
 
-/// The middle value, the lower of two; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    let Some(last) = values.len().checked_sub(1) else {
-        return 0.0;
-    };
-    *values.select_nth_unstable_by(last / 2, f64::total_cmp).1
+/// Makes a grave suspect a mere one where chance could have given it, and says so.
+fn doubt(suspect: &mut Suspect, chance: &Chance) {
+    if suspect.is_grave && !chance.is_rare(suspect.sq_l2) {
+        suspect.is_grave = false;
+        suspect.what = format!(
+            "{}; it may be chance: there are {} pairs of people, and too few distances to rule it out",
+            suspect.what,
+            chance.couples()
+        );
+    }
+}
+
+fn rows_of(odd: &[(usize, f64, usize)]) -> BTreeSet<usize> {
+    odd.iter().map(|one| one.0).collect()
 }
 
 #[cfg(test)]
@@ -363,10 +377,32 @@ mod tests {
         assert!(people.suspects(&LINE).expect("whole rows").is_empty());
     }
 
+    /// Two images each, one of either alike: half of the distances are near, half are not.
     #[test]
-    fn the_median_is_a_value_that_there_is() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.0);
-        assert_eq!(median(Vec::new()), 0.0);
+    fn half_of_the_distances_make_no_second_name() {
+        let people = People::of_rows(&[0.0, 0.0, 0.0, 2.0, 9.0], 1, &[2, 2, 1]);
+        assert_eq!(told(&people.suspects(&LINE).expect("whole rows")), [""; 0]);
+    }
+
+    #[test]
+    fn what_others_show_by_chance_is_not_grave() {
+        let counts = [2; 5];
+        let of = |others: [f32; 6]| {
+            let values = [&[0.0, 0.125, 0.0, 0.125][..], &others].concat();
+            People::of_rows(&values, 1, &counts)
+                .suspects(&LINE)
+                .expect("whole rows")
+        };
+        let found = of([5.0, 7.0, 15.0, 19.0, 25.0, 31.0]);
+        assert_eq!(told(&found), ["!two-names 0 1: 0 2"]);
+        // Three who are alike on one image each: of 72 distances six are as near, and there are 10
+        // couples.
+        let found = of([5.0, 7.0, 5.0, 9.0, 5.0, 11.0]);
+        assert_eq!(told(&found), ["two-names 0 1: 0 2"]);
+        let what = &found[0].what;
+        assert!(
+            what.contains("; it may be chance: there are 10 pairs of people"),
+            "{what}"
+        );
     }
 }

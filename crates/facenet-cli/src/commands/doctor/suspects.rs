@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use facenet_train::dataset::{DecodeLimits, decode_file, encode_png, resize};
+use facenet_train::dataset::{DecodeLimits, decode_file, thumbnail};
 
 use super::Row;
 use crate::failure::Failure;
@@ -74,7 +74,7 @@ fn finding(row: &Row<'_>, limits: DecodeLimits) -> String {
 /// The path, below its picture where there is one.
 fn figure(path: &str, limits: DecodeLimits) -> String {
     let path_text = escape(path);
-    let image = thumbnail(Path::new(path), limits).map_or(String::new(), |bytes| {
+    let image = small(Path::new(path), limits).map_or(String::new(), |bytes| {
         let uri = data_uri("image/png", &bytes);
         format!("<img src=\"{uri}\" alt=\"{path_text}\">")
     });
@@ -82,10 +82,6 @@ fn figure(path: &str, limits: DecodeLimits) -> String {
 }
 
 /// A small PNG; `None` of what is no readable image, which the text says already.
-fn thumbnail(path: &Path, limits: DecodeLimits) -> Option<Vec<u8>> {
-    let picture = decode_file(path, &limits).ok()?;
-    let longer = picture.width.max(picture.height).max(1);
-    let scaled = |side: usize| (side * SIDE).div_ceil(longer).min(side.max(1));
-    let (height, width) = (scaled(picture.height), scaled(picture.width));
-    encode_png(&resize(&picture, height, width).ok()?).ok()
+fn small(path: &Path, limits: DecodeLimits) -> Option<Vec<u8>> {
+    thumbnail(&decode_file(path, &limits).ok()?, SIDE).ok()
 }
