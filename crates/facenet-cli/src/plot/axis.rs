@@ -6,6 +6,8 @@ const TICKS: f64 = 5.0;
 const MANY_DECADES: f64 = 2.0;
 /// Powers of ten that have a tick, at most.
 const MAX_DECADES: i32 = 7;
+/// What a quotient may have been moved by, in steps between ticks: rounding moves it far less.
+const HAIR: f64 = 1e-6;
 
 /// How values become places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +50,8 @@ impl Axis {
         // A range that was rounded may have wider steps, to which it is not round: three at most.
         for _ in 0..3 {
             let step = step(low, high);
-            low = (low / step).floor() * step;
-            high = (high / step).ceil() * step;
+            low = (low / step + HAIR).floor() * step;
+            high = (high / step - HAIR).ceil() * step;
         }
         Self::fixed(label, Scale::Linear, low, high)
     }
@@ -140,8 +142,7 @@ fn step(low: f64, high: f64) -> f64 {
 
 fn linear_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     let step = step(low, high);
-    // A hair's breadth for quotients that rounding has moved.
-    let (first, last) = ((low / step - 1e-6).ceil(), (high / step + 1e-6).floor());
+    let (first, last) = ((low / step - HAIR).ceil(), (high / step + HAIR).floor());
     let ticks = (0..=(last - first) as u32).map(|i| first + f64::from(i));
     ticks
         .map(|i| (i * step, linear_label(i * step, step)))

@@ -2,7 +2,7 @@
 
 use crate::support::{DIVERGED, Scratch, USAGE, check_train, tiny};
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 20] = [
     "train",
     "evaluate",
     "embed",

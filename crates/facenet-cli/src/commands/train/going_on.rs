@@ -108,7 +108,7 @@ mod tests {
     fn what_is_free_is_listed_by_nobody() {
         let stored = TrainConfig::demo();
         let asked = TrainConfig {
-            max_nrof_epochs: 3,
+            max_nrof_epochs: 99,
             device: "cuda:1".to_owned(),
             threads: Some(2),
             loader_threads: 5,
