@@ -117,7 +117,7 @@ struct FuzzArgs {
 
 /// Try what is promised, at length: every claim of RELIABILITY.md, or one by its name
 ///
-/// Without a name: each in turn, and a table of what came of it; less than an hour on two cores.
+/// Without a name: each in turn, and a table of what came of it; within an hour, by estimate.
 #[derive(Debug, clap::Args)]
 struct ProveArgs {
     /// Which claim; `miner` is for itself alone
