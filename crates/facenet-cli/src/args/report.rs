@@ -26,7 +26,7 @@ pub struct ReportArgs {
     /// File to write [report.html in the run's log folder]
     #[arg(long, short, value_name = "FILE", value_parser = path)]
     pub output: Option<PathBuf>,
-    /// Model to show: `best`, `model`, `model-ema` or a checkpoint of the run, or any model folder [best]
+    /// Model to show: `best`, `model`, `model-ema` or a checkpoint of the run, or any model folder [default: best]
     #[arg(long, value_name = "NAME|DIR", value_parser = path)]
     pub model: Option<PathBuf>,
     /// Put small pictures of the hardest pairs on the page: whoever gets it then gets those

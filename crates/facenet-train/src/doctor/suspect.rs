@@ -44,3 +44,20 @@ pub struct Suspect {
     /// What is suspicious, in words that fit after the paths and a colon.
     pub what: String,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_word_of_a_kind_is_what_programs_read() {
+        for kind in [
+            SuspectKind::Outlier,
+            SuspectKind::TwoNames,
+            SuspectKind::SamePerson,
+        ] {
+            let word = serde_json::to_value(kind).expect("a word");
+            assert_eq!(word, kind.name());
+        }
+    }
+}

@@ -99,3 +99,47 @@ fn source(request: &ReportRequest, config: Option<&TrainConfig>, dir: PathBuf) -
         allow_missing: config.is_some_and(|config| config.allow_missing),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pairs file of a request, for a run that has `data/pairs.txt` or no configuration.
+    #[track_caller]
+    fn check(request: &ReportRequest, is_known: bool, expected: &Path) {
+        let config = TrainConfig {
+            lfw_dir: Some(PathBuf::from("lfw")),
+            lfw_pairs: PathBuf::from("data/pairs.txt"),
+            ..TrainConfig::demo()
+        };
+        let dir = request.lfw_dir.clone().unwrap_or_else(|| "lfw".into());
+        let found = source(request, is_known.then_some(&config), dir);
+        assert_eq!(found.pairs, expected);
+    }
+
+    #[test]
+    fn a_folder_that_has_moved_has_taken_its_pairs_along() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let mut request = ReportRequest {
+            run: "run".into(),
+            model: None,
+            lfw_dir: None,
+            lfw_pairs: None,
+            thumbnail_side: None,
+            device: "cpu".to_owned(),
+            threads: None,
+            arithmetic: facenet_model::Arithmetic::default(),
+            loader_threads: 1,
+            batch_size: 1,
+        };
+        check(&request, true, Path::new("data/pairs.txt"));
+        check(&request, false, Path::new("lfw/pairs.txt"));
+        request.lfw_dir = Some(folder.path().to_owned());
+        check(&request, true, Path::new("data/pairs.txt"));
+        let beside = folder.path().join("pairs.txt");
+        std::fs::write(&beside, "").expect("writable");
+        check(&request, true, &beside);
+        request.lfw_pairs = Some("other.txt".into());
+        check(&request, true, Path::new("other.txt"));
+    }
+}

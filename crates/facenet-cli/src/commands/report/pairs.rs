@@ -62,3 +62,33 @@ fn row(pair: &HardPair) -> Vec<Cell> {
         Cell::html(pictures.collect::<String>() + &names),
     ]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_has_pictures_where_there_are_some_and_names_that_are_no_html() {
+        let mut pair = HardPair {
+            images: ["Ann/<1>.png", "Bob/2.png"].map(str::to_owned),
+            sq_l2: 0.25,
+            threshold: 0.5,
+            fold: 3,
+            thumbnails: Vec::new(),
+        };
+        let html =
+            |pair: &HardPair| table(&["Squared L2", "Threshold", "Fold", "Images"], &[row(pair)]);
+        let bare = html(&pair);
+        for part in ["0.2500", "0.50", "Ann/&lt;1&gt;.png, Bob/2.png"] {
+            assert!(bare.contains(part), "{bare} lacks {part}");
+        }
+        assert!(!bare.contains("<img"), "{bare}");
+        pair.thumbnails = vec![vec![1], vec![2]];
+        let shown = html(&pair);
+        assert_eq!(
+            shown.matches("<img src=\"data:image/png;base64,").count(),
+            2
+        );
+        assert!(shown.contains("alt=\"Ann/&lt;1&gt;.png\""), "{shown}");
+    }
+}
