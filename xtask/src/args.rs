@@ -137,6 +137,10 @@ enum Provable {
     Resume,
     /// A run that a signal stops keeps its last complete step: 100 signals to each strategy
     Stop,
+    /// A run that is stopped at each chunk in turn goes on as if it had not been
+    Places,
+    /// Each exit code comes from a real command
+    Codes,
     /// No byte depends on the number of threads
     Threads,
     /// Every operation of every writing fails in turn: the old state or the new one is left
@@ -152,6 +156,8 @@ impl ProveArgs {
             Some(Provable::Miner) => prove::run(root, "facenet-miner", self.cases),
             Some(Provable::Resume) => prove::claims::run(root, Some("resume")),
             Some(Provable::Stop) => prove::claims::run(root, Some("stop")),
+            Some(Provable::Places) => prove::claims::run(root, Some("places")),
+            Some(Provable::Codes) => prove::claims::run(root, Some("codes")),
             Some(Provable::Threads) => prove::claims::run(root, Some("threads")),
             Some(Provable::Faults) => prove::claims::run(root, Some("faults")),
             Some(Provable::Images) => prove::claims::run(root, Some("images")),

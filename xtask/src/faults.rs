@@ -46,6 +46,9 @@ pub(crate) fn run(root: &Path) -> Result<String> {
         bail!("found {status}, expected success; the test that failed is told above");
     }
     let [operations, faults, states] = sums;
+    if operations == 0 {
+        bail!("found no report of a test, expected some; see the names in `TESTS`");
+    }
     Ok(format!(
         "{operations} operations, {faults} faults, {states} states"
     ))

@@ -4,11 +4,19 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::stream;
+
+/// Signals that come so soon after the first are the same wish: `timeout`, for one, sends its signal
+/// to a process and again to its group.
+const TOGETHER: Duration = Duration::from_millis(300);
+/// Time between two looks at whether the first has come.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Which signal has come, if any.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +52,8 @@ impl Signal {
 }
 
 impl Signals {
-    /// Notes the first signal from now on; a second one quits the process at once.
+    /// Notes the first signal from now on; a second one, later than [`TOGETHER`], quits the process at
+    /// once.
     pub(crate) fn listen() -> Self {
         let signals = Self::default();
         if let Err(error) = signals.register() {
@@ -57,13 +66,22 @@ impl Signals {
 
     /// Handlers act in the order of their registration.
     fn register(&self) -> io::Result<()> {
-        let is_second = Arc::new(AtomicBool::new(false));
+        let is_next_the_second = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            flag::register_conditional_shutdown(signal, 128 + signal, is_second.clone())?;
+            let quits = is_next_the_second.clone();
+            flag::register_conditional_shutdown(signal, 128 + signal, quits)?;
             flag::register_usize(signal, self.came.clone(), signal as usize)?;
-            flag::register(signal, is_second.clone())?;
         }
-        Ok(())
+        let came = self.came.clone();
+        let wait = move || {
+            while came.load(Ordering::Relaxed) == 0 {
+                thread::sleep(PAUSE);
+            }
+            thread::sleep(TOGETHER);
+            is_next_the_second.store(true, Ordering::Relaxed);
+        };
+        let builder = thread::Builder::new().name("facenet-signals".to_owned());
+        builder.spawn(wait).map(drop)
     }
 
     /// The signal that has come.

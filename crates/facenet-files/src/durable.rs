@@ -200,16 +200,19 @@ fn is_torn(path: &Path) -> io::Result<bool> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Disk;
     use std::fs;
 
-    fn names(folder: &Path) -> Vec<String> {
+    /// Names in a folder, sorted.
+    pub(crate) fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).expect("a folder of ours");
         let name = |entry: io::Result<fs::DirEntry>| entry.expect("readable").file_name();
         let names = entries.map(|entry| name(entry).to_string_lossy().into_owned());
-        names.collect()
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
     }
 
     #[test]

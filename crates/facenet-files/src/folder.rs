@@ -205,7 +205,8 @@ fn bring_back(files: &dyn FileSystem, replaced: &Path, original: &Path) -> Resul
     delete(files, replaced)
 }
 
-fn prefixed(path: &Path, prefix: &str) -> PathBuf {
+/// The name beside `path` that begins with `prefix`.
+pub fn prefixed(path: &Path, prefix: &str) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{prefix}{name}"))
 }
@@ -213,16 +214,8 @@ fn prefixed(path: &Path, prefix: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::durable::tests::names;
     use crate::{Disk, write_new};
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).expect("a folder of ours");
-        let name = |entry: io::Result<fs::DirEntry>| entry.expect("readable").file_name();
-        let names = entries.map(|entry| name(entry).to_string_lossy().into_owned());
-        let mut names: Vec<_> = names.collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn a_folder_appears_filled_or_not_at_all() {

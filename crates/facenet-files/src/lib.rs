@@ -12,7 +12,7 @@ pub use durable::{
 };
 pub use error::FileError;
 pub use folder::{
-    delete, folder_of, make_folder, make_folders, new_folder, put_folder, rename, replace_folder,
-    sweep, sync_folder,
+    delete, folder_of, make_folder, make_folders, new_folder, prefixed, put_folder, rename,
+    replace_folder, sweep, sync_folder,
 };
 pub use system::{Access, Disk, FileSystem, Output};

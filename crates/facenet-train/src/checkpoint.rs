@@ -197,7 +197,7 @@ impl<P: DeserializeOwned> Checkpoint<P> {
             ema: optional(EMA_FILE)?,
             head: optional(HEAD_FILE)?,
             optimizer: tensors(OPTIMIZER_FILE)?,
-            progress: read_progress(&manifest, folder)?,
+            progress: progress_in(&manifest, folder)?,
         })
     }
 }
@@ -210,7 +210,15 @@ pub(crate) fn member(folder: &Path, name: &str) -> Result<Vec<u8>, TrainError> {
     Manifest::read(folder)?.read_member(folder, name)
 }
 
-fn read_progress<P: DeserializeOwned>(manifest: &Manifest, folder: &Path) -> Result<P, TrainError> {
+/// The progress of the checkpoint in `folder`, without its tensors.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] as by [`Checkpoint::load`].
+pub(crate) fn read_progress<P: DeserializeOwned>(folder: &Path) -> Result<P, TrainError> {
+    progress_in(&Manifest::read(folder)?, folder)
+}
+
+fn progress_in<P: DeserializeOwned>(manifest: &Manifest, folder: &Path) -> Result<P, TrainError> {
     let bytes = manifest.read_member(folder, PROGRESS_FILE)?;
     serde_json::from_slice(&bytes).map_err(|error| {
         let what = format!("found progress of another form ({error})");

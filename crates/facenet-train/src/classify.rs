@@ -168,7 +168,7 @@ mod tests {
     use crate::loss::Loss;
     use crate::observer::Silent;
     use crate::optimizer::Optimizer;
-    use crate::round::tests::{model, numbers, relative, round, spoil, training};
+    use crate::round::fixture::{model, numbers, relative, round, spoil, training};
 
     const LOSSES: [Loss; 2] = [Loss::Softmax, Loss::Arcface];
 

@@ -311,17 +311,6 @@ fn of_gallery(error: &GalleryError) -> ExitClass {
     }
 }
 
-/// Refuses a folder that is there already.
-///
-/// - `flag`: what its name was given by
-pub(crate) fn check_absent(folder: &Path, flag: &'static str) -> Result<(), TrainError> {
-    if !folder.exists() {
-        return Ok(());
-    }
-    let problem = format!("{} exists; give a folder that does not", folder.display());
-    Err(TrainError::config(flag, problem))
-}
-
 /// Before the first step no rate is to blame.
 fn remedy_of_divergence(step: u64) -> &'static str {
     if step == 0 {

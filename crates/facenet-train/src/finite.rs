@@ -51,12 +51,13 @@ mod tests {
     use super::*;
     use crate::checkpoint::checkpoints;
     use crate::config::TrainConfig;
+    use crate::dry_run::tests::tiny;
     use crate::embedder::Rows;
     use crate::engine::Engine;
     use crate::loss::Loss;
     use crate::observer::Silent;
     use crate::round::Embedded;
-    use crate::round::tests::{round, spoil};
+    use crate::round::fixture::{round, spoil};
     use crate::run::fresh_engine;
     use crate::step::{Pace, Shown, Stepped, apply};
     use crate::strategy::Strategy;
@@ -73,22 +74,15 @@ mod tests {
     ) -> (tempfile::TempDir, Engine) {
         let folder = tempfile::tempdir().expect("a scratch folder");
         let config = TrainConfig {
-            strategy,
             loss,
             model_def,
             synthetic_identities: 4,
-            synthetic_images: 3,
-            synthetic_test_identities: 0,
-            image_size: 16,
-            embedding_size: 8,
-            people_per_batch: 4,
-            images_per_person: 3,
             batch_size: 36,
             weight_decay: 0.0,
             loader_threads: 1,
             logs_base_dir: folder.path().join("logs"),
             models_base_dir: folder.path().join("models"),
-            ..TrainConfig::demo()
+            ..tiny(strategy)
         };
         config.validate().expect("a run that can train");
         let (engine, _) = fresh_engine(&config, &[], &mut Silent).expect("a run that can train");

@@ -36,8 +36,8 @@ pub(crate) fn rewind(
     Ok(())
 }
 
-/// The best model of the abandoned steps gives way to the best of those before, where its
-/// checkpoint is still there.
+/// The best model is the one that `progress` notes, where its checkpoint is still there: one of the
+/// abandoned steps gives way, and one that a killed process did not come to write is written.
 fn rewind_best(
     files: &dyn FileSystem,
     run_dir: &Path,
@@ -47,14 +47,17 @@ fn rewind_best(
     let made_after = load_config(&best)
         .ok()
         .and_then(|config| config.training["steps"].as_u64());
-    if made_after.is_none_or(|steps| steps <= progress.step) {
+    let noted = progress.best.map(|best| best.step);
+    if made_after == noted {
         return Ok(());
     }
-    set_aside(files, &best)?;
-    let Some(earlier) = progress.best else {
+    if made_after.is_some_and(|steps| steps > progress.step) {
+        set_aside(files, &best)?;
+    }
+    let Some(step) = noted else {
         return Ok(());
     };
-    let checkpoint = checkpoint_path(run_dir, earlier.step);
+    let checkpoint = checkpoint_path(run_dir, step);
     if !checkpoint.is_dir() {
         return Ok(());
     }

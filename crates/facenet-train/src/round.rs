@@ -1,6 +1,9 @@
 //! A round of images that is embedded in chunks and, chunk by chunk, taken back again
 //! (arXiv:2101.06983): the gradient of all in the memory of one chunk.
 
+#[cfg(test)]
+pub(crate) mod fixture;
+
 use std::ops::Range;
 
 use candle_core::backprop::GradStore;
@@ -220,56 +223,18 @@ pub(crate) fn sum(
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use candle_core::Device;
     use facenet_miner::{Draw, Embeddings, Miner, MinerConfig, Triplet};
-    use facenet_model::{
-        Architecture, Arithmetic, DropoutKey, ModelConfig, Precision, Route, triplet_loss,
-    };
+    use facenet_model::{Architecture, Arithmetic, ModelConfig, Precision, Route, triplet_loss};
 
+    use super::fixture::{SIDE, model, numbers, relative, round, training};
     use super::*;
     use crate::loss::Cost;
     use crate::observer::Silent;
     use crate::triplet_sum::TripletSum;
 
-    const SIDE: usize = 16;
     const MARGIN: f32 = 0.5;
-
-    pub(crate) fn model() -> Model {
-        let mut config = ModelConfig::new(Architecture::MobileFaceNet, SIDE, 8);
-        config.keep_probability = 0.8;
-        Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have")
-    }
-
-    /// Spoils a number of one picture.
-    pub(crate) fn spoil(round: &mut Round, picture: usize, value: f32) {
-        round.pixels[picture * 3 * SIDE * SIDE + 5] = value;
-    }
-
-    /// 12 pictures of four identities.
-    pub(crate) fn round() -> Round {
-        let id = |row: u32| ImageId {
-            identity: row / 3,
-            image: row % 3,
-        };
-        let pixel = |i: u32| (i.wrapping_mul(2_654_435_761) % 2001) as f32 / 1000.0 - 1.0;
-        Round {
-            pixels: (0..12 * 3 * (SIDE * SIDE) as u32).map(pixel).collect(),
-            ids: (0..12).map(id).collect(),
-        }
-    }
-
-    pub(crate) fn training() -> Mode {
-        Mode::Train(TrainPass {
-            dropout: Some(DropoutKey {
-                seed: 1,
-                epoch: 2,
-                step: 3,
-            }),
-            update_statistics: true,
-            ..TrainPass::default()
-        })
-    }
 
     /// Every anchor with the next of its identity and the first of the next one.
     fn triplets() -> Vec<Triplet> {
@@ -304,24 +269,6 @@ pub(crate) mod tests {
             .back(model, &round(), &of_rows, &mut Silent)
             .expect("it fits");
         numbers(model, &store)
-    }
-
-    pub(crate) fn numbers(model: &Model, store: &GradStore) -> Vec<f64> {
-        let of = |parameter: Parameter<'_>| {
-            let grad = store.get(parameter.var).expect("every parameter has one");
-            let grad = grad.flatten_all()?.to_dtype(DType::F64)?;
-            grad.to_vec1::<f64>()
-        };
-        let all: candle_core::Result<Vec<_>> = model.parameters().into_iter().map(of).collect();
-        all.expect("on the CPU").concat()
-    }
-
-    /// L2 of the difference over that of `expected`.
-    pub(crate) fn relative(found: &[f64], expected: &[f64]) -> f64 {
-        let squares =
-            |x: &[f64], y: &[f64]| -> f64 { x.iter().zip(y).map(|(x, y)| (x - y).powi(2)).sum() };
-        let zeros = vec![0.0; expected.len()];
-        (squares(found, expected) / squares(expected, &zeros)).sqrt()
     }
 
     fn bits(numbers: &[f64]) -> Vec<u64> {

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 use facenet_model::Model;
 use serde::Serialize;
 
-use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest};
+use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest, read_progress, verify_checkpoint};
 use crate::compute::on_threads;
 use crate::config::TrainConfig;
 use crate::device::open_device;
@@ -262,9 +262,9 @@ fn bytes_of<'a>(sets: impl Iterator<Item = &'a BTreeMap<String, Tensor>>) -> usi
 /// As [`resume`].
 pub fn stored_config(dir: &Path) -> Result<TrainConfig, TrainError> {
     let folder = checkpoint_of(dir)?;
-    Ok(Checkpoint::<Progress>::load(&folder, &Device::Cpu)?
-        .progress
-        .config)
+    verify_checkpoint(&folder)?;
+    let progress: Progress = read_progress(&folder)?;
+    Ok(progress.config)
 }
 
 /// Runs the engine and saves what it made.

@@ -7,7 +7,7 @@ use facenet_files::{Disk, FileSystem, make_folder, new_folder, write_loose};
 use facenet_lfw::{PairsConfig, Person, make_pairs};
 use rayon::prelude::*;
 
-use crate::error::{TrainError, check_absent};
+use crate::error::TrainError;
 
 /// Sides of a picture, in pixels; within what the decoder reads back.
 const MIN_SIDE: u32 = 1;
@@ -90,4 +90,15 @@ fn write_person(
         write_loose(&Disk, &folder.join(file), &encode_png(&picture)?)?;
     }
     Ok(())
+}
+
+/// Refuses a folder that is there already.
+///
+/// - `flag`: what its name was given by
+pub(crate) fn check_absent(folder: &Path, flag: &'static str) -> Result<(), TrainError> {
+    if !folder.exists() {
+        return Ok(());
+    }
+    let problem = format!("{} exists; give a folder that does not", folder.display());
+    Err(TrainError::config(flag, problem))
 }

@@ -39,6 +39,16 @@ const CLAIMS: &[Claim] = &[
         attempt: |root| disturbed(root, &["stop", "--signals", &SIGNALS.to_string()]),
     },
     Claim {
+        name: "places",
+        what: "stopped at each chunk in turn, resumed: the bytes of the run that was not stopped",
+        attempt: |root| tests_called(root, "stop_asked", &[]),
+    },
+    Claim {
+        name: "codes",
+        what: "each exit code by a real command",
+        attempt: |root| tests_called(root, "exit_codes", &[]),
+    },
+    Claim {
         name: "threads",
         what: "1, 2, 4 loader threads and 1, 2 compute threads: the same bytes",
         attempt: |root| tests_called(root, "any_threads", &[]),

@@ -80,6 +80,7 @@ fn a_checkpoint_above_the_limit_for_a_file_leaves_the_one_before() {
 
 /// Goes on with a run on a file system of `$SIZE` bytes, mounted on `small` where nobody else
 /// sees it, and leaves what it then holds in `left`; exit code 77 where nothing can be mounted.
+#[cfg(target_os = "linux")]
 const ON_A_SMALL_DISK: &str = "mount -t tmpfs -o size=$SIZE none small || exit 77
     cp -r models logs small && cd small || exit 1
     $PROGRAM train --resume $RUN --max-nrof-epochs 2

@@ -15,6 +15,7 @@ mod evaluate;
 mod exit_codes;
 mod extremes;
 mod foreign;
+#[cfg(unix)]
 mod full_disk;
 mod going_on;
 mod golden;

@@ -184,16 +184,22 @@ fn child_loads_damaged_pictures() {
         return;
     }
     let (bad, growth) = load_all();
-    println!("bad {bad} growth {}", growth.unwrap_or(0));
+    let growth = growth.map_or("untold".to_owned(), |growth| growth.to_string());
+    println!("bad {bad} growth {growth}");
 }
 
 #[test]
 fn damaged_pictures_are_listed_and_do_not_fill_memory() {
     let child = "mutated::child_loads_damaged_pictures";
     let text = in_a_child(child, "damaged".as_ref());
-    let (bad, growth) = (figure(&text, "bad"), figure(&text, "growth"));
-    eprintln!("{bad} pictures refused, {} MiB", growth >> 10);
+    let bad = figure(&text, "bad");
     assert!(bad > 0, "damage that nothing notices is none");
+    if peak().is_none() {
+        eprintln!("{bad} pictures refused; SKIPPED: no /proc here, so memory is not measured");
+        return;
+    }
+    let growth = figure(&text, "growth");
+    eprintln!("{bad} pictures refused, {} MiB", growth >> 10);
     let bound = WORKERS as u64 * (LIMITS.max_bytes >> 10);
     assert!(growth <= bound, "{growth} KiB, expected {bound} at most");
 }

@@ -1,13 +1,14 @@
 //! Clusters as folders and as a table.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
 use std::path::Path;
 
 use facenet_files::{Access, Disk, FileError, FileSystem, make_folder, new_folder, replace};
 
 use crate::apply::cluster::Clustered;
-use crate::error::{TrainError, check_absent};
+use crate::error::TrainError;
+use crate::synthetic_folder::check_absent;
 
 /// How an image comes into its cluster's folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,12 +88,22 @@ fn place(images: &[String], folder: &Path, placing: Placing) -> Result<(), Train
 fn copy(image: &Path, to: &Path) -> Result<(), TrainError> {
     let unreadable = |source| TrainError::io(image, "read this image", source);
     let mut from = File::open(image).map_err(unreadable)?;
-    let bytes = from.metadata().map_err(unreadable)?.len();
+    let data = from.metadata().map_err(unreadable)?;
+    let bytes = data.len();
     let copied = Disk
-        .create(to, Access::Usual)
+        .create(to, access_of(&data))
         .and_then(|mut file| io::copy(&mut from, &mut file));
     copied.map_err(|source| FileError::write(&Disk, to, bytes, source))?;
     Ok(())
+}
+
+/// A picture that others cannot read has copies that they cannot read.
+fn access_of(data: &Metadata) -> Access {
+    #[cfg(unix)]
+    if std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o044 == 0 {
+        return Access::Private;
+    }
+    Access::Usual
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use facenet_files::{FileSystem, SCRATCH_PREFIX, delete, folder_of, rename, sync_folder};
+use facenet_files::{FileSystem, SCRATCH_PREFIX, delete, folder_of, prefixed, rename, sync_folder};
 
 use super::manifest::Manifest;
 use crate::error::TrainError;
@@ -153,13 +153,6 @@ fn entries(folder: &Path) -> Result<Vec<(String, PathBuf)>, TrainError> {
         ))
     });
     entries.collect()
-}
-
-fn prefixed(path: &Path, prefix: &str) -> PathBuf {
-    let name = path
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into());
-    path.with_file_name(format!("{prefix}{name}"))
 }
 
 #[cfg(test)]

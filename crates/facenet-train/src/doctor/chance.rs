@@ -53,12 +53,18 @@ impl Chance {
     fn of((own, other): (&People, &People), couples: usize, suspected: &Suspected) -> Self {
         let is_within = std::ptr::eq(own, other);
         let wanted = (SPARE * needed(couples, 0)).div_ceil(own.len().max(1));
-        let partners = wanted.clamp(PARTNERS.0, PARTNERS.1).min(other.len());
+        // Within one folder those up to half of the way round: each pair is met from one side only.
+        let reach = if is_within {
+            other.len().saturating_sub(1) / 2
+        } else {
+            other.len()
+        };
+        let partners = wanted.clamp(PARTNERS.0, PARTNERS.1).min(reach);
         let [odd, other_odd] = &suspected.odd;
         let of_row = |i: usize| {
             let (mut compared, mut near) = (0, Vec::new());
             for k in 0..partners {
-                let j = (i + 1 + k * other.len() / partners) % other.len();
+                let j = (i + 1 + k * reach / partners) % other.len();
                 let labels = (own.label(i), other.label(j));
                 let is_known = is_within && labels.0 == labels.1;
                 let couple = if is_within {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{PROGRESS_FILE, latest, member};
+use crate::checkpoint::{latest, read_progress};
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::progress::Progress;
@@ -118,14 +118,7 @@ fn config_of(model_dir: &Path) -> Result<Option<TrainConfig>, TrainError> {
     else {
         return Ok(None);
     };
-    let bytes = member(&checkpoint, PROGRESS_FILE)?;
-    let progress: Progress = serde_json::from_slice(&bytes).map_err(|error| {
-        TrainError::checkpoint(
-            &checkpoint.join(PROGRESS_FILE),
-            format!("found progress of another form ({error})"),
-            "use the version that wrote it",
-        )
-    })?;
+    let progress: Progress = read_progress(&checkpoint)?;
     Ok(Some(progress.config))
 }
 

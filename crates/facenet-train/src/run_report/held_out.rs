@@ -130,7 +130,7 @@ fn held_out(
     let report = evaluation.report;
     Ok(HeldOut {
         model_steps: load_config(&source.model)?.training["steps"].as_u64(),
-        is_chosen_by_score: is_best(&source.model, files),
+        is_chosen_by_score: is_best(&source.model, request, files),
         people: shown.people.len(),
         images: set.ids.len(),
         people_pairs: people_pairs(shown),
@@ -156,13 +156,13 @@ fn people_pairs(shown: &Shown) -> usize {
     met.len()
 }
 
-fn is_best(model: &Path, files: &RunFiles) -> bool {
+/// Whether the model was kept for its score on the pairs that it is shown on: the run's own.
+fn is_best(model: &Path, request: &ReportRequest, files: &RunFiles) -> bool {
     let is_scored = files.config.is_some();
-    is_scored
-        && files
-            .model_dir
-            .as_ref()
-            .is_some_and(|dir| model == dir.join(BEST_DIR))
+    let own_pairs = request.lfw_dir.is_none() && request.lfw_pairs.is_none();
+    let best = files.model_dir.as_ref().map(|dir| dir.join(BEST_DIR));
+    let real = |path: &Path| path.canonicalize().ok();
+    is_scored && own_pairs && best.is_some_and(|best| real(model) == real(&best))
 }
 
 /// The thresholds of [`FAR_TARGETS`], each with its intervals or why there is none.

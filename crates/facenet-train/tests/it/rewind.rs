@@ -109,3 +109,23 @@ fn a_best_model_of_abandoned_steps_gives_way_to_the_best_before() {
     assert!(contents(&best) == expected);
     assert!(names(&run_dir).contains(&"superseded-best".to_owned()));
 }
+
+#[test]
+fn a_best_model_that_a_kill_has_prevented_is_written_on_going_on() {
+    let scratch = Scratch::new();
+    let whole = long(&scratch);
+    let best = run_dir(&whole).join("best");
+    let expected = contents(&best);
+    let check = || {
+        go_on(&run_dir(&whole), ResumeOverrides::default()).expect("whole");
+        assert!(contents(&best) == expected);
+    };
+    // None yet, and then that of an earlier epoch.
+    fs::remove_dir_all(&best).expect("ours");
+    check();
+    let mut config = load_config(&best).expect("a model");
+    config.training["steps"] = 1.into();
+    let text = serde_json::to_vec(&config).expect("JSON");
+    fs::write(best.join("config.json"), text).expect("ours");
+    check();
+}

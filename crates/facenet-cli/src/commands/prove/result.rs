@@ -15,7 +15,7 @@ use crate::failure::Failure;
 /// Members of the last checkpoint that are told and compared.
 const MEMBERS: [&str; 4] = [MODEL_FILE, EMA_FILE, OPTIMIZER_FILE, PROGRESS_FILE];
 /// Folders of the saved models.
-const MODELS: [&str; 2] = ["model", "model-ema"];
+const MODELS: [&str; 3] = ["model", "model-ema", "best"];
 
 /// The end of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -82,7 +82,7 @@ mod tests {
         let hashes = MEMBERS.map(|name| (name.to_owned(), "a".to_owned()));
         let whole = Final {
             sha256: hashes.into(),
-            models: vec![vec![1], vec![2]],
+            models: vec![vec![1], vec![2], vec![3]],
         };
         assert_eq!(
             whole.clone().differences(&whole, &run),
@@ -91,7 +91,7 @@ mod tests {
         let mut other = whole.clone();
         other.sha256.insert(EMA_FILE.to_owned(), "b".to_owned());
         other.sha256.remove(OPTIMIZER_FILE);
-        other.models[1] = vec![3];
+        other.models[1] = vec![4];
         let found = other.differences(&whole, &run);
         let parts = [
             "ema.safetensors: found SHA-256 b, expected a",

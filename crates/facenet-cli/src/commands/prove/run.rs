@@ -145,9 +145,15 @@ impl Run {
         if let Some(status) = self.wait(child, first)? {
             return Ok(Some(status));
         }
+        let began = Instant::now();
         while !self.has_begun_to_save(before) {
             if let Some(status) = self.wait(child, PAUSE)? {
                 return Ok(Some(status));
+            }
+            if began.elapsed() > TOO_LONG {
+                end(child);
+                let seconds = TOO_LONG.as_secs();
+                return Err(self.gone_wrong(&format!("it saved nothing in {seconds} s")));
             }
         }
         self.wait(child, further)
