@@ -1,4 +1,7 @@
 #![no_main]
 //! See `src/pairs.rs`.
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("pairs", bytes));
+libfuzzer_sys::fuzz_target!(
+    init: facenet_fuzz::begin("pairs"),
+    |bytes: &[u8]| facenet_fuzz::run("pairs", bytes)
+);

@@ -1,4 +1,7 @@
 #![no_main]
 //! See `src/recipe.rs`.
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("recipe", bytes));
+libfuzzer_sys::fuzz_target!(
+    init: facenet_fuzz::begin("recipe"),
+    |bytes: &[u8]| facenet_fuzz::run("recipe", bytes)
+);

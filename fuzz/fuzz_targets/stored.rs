@@ -1,4 +1,7 @@
 #![no_main]
 //! See `src/stored.rs`.
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("stored", bytes));
+libfuzzer_sys::fuzz_target!(
+    init: facenet_fuzz::begin("stored"),
+    |bytes: &[u8]| facenet_fuzz::run("stored", bytes)
+);

@@ -1,4 +1,7 @@
 #![no_main]
 //! See `src/wire.rs`.
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| facenet_fuzz::run("wire", bytes));
+libfuzzer_sys::fuzz_target!(
+    init: facenet_fuzz::begin("wire"),
+    |bytes: &[u8]| facenet_fuzz::run("wire", bytes)
+);

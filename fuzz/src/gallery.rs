@@ -3,10 +3,23 @@
 use std::io::Write as _;
 
 use facenet_gallery::{Embedded, Gallery, Source, load, save};
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
-/// Reads a gallery; what was read has a row a template.
+/// Bytes of the checksum that a gallery ends with.
+const CHECKSUM: usize = 32;
+
+/// Reads a gallery as it is, and under a checksum that fits.
 pub(crate) fn run(bytes: &[u8]) {
+    check(bytes);
+    if let Some(end) = bytes.len().checked_sub(CHECKSUM) {
+        let sum = Sha256::digest(&bytes[..end]);
+        check(&[&bytes[..end], &sum[..]].concat());
+    }
+}
+
+/// What is read has a row a template.
+fn check(bytes: &[u8]) {
     let mut file = NamedTempFile::new().expect("a scratch file");
     file.write_all(bytes).expect("writable");
     let Ok(gallery) = load(file.path()) else {

@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "networks")]
+mod checkpoint;
 mod embeddings;
 #[cfg(feature = "networks")]
 mod events;
@@ -21,4 +23,4 @@ mod stored;
 mod target;
 mod wire;
 
-pub use target::{TARGETS, Target, run};
+pub use target::{SEEDS, TARGETS, Target, begin, run};

@@ -1,5 +1,8 @@
 //! Every target by name.
 
+use std::fs;
+use std::path::PathBuf;
+
 /// A function that any bytes may be given, and bytes that lead somewhere.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
@@ -38,6 +41,8 @@ pub const TARGETS: &[Target] = &[
     #[cfg(feature = "networks")]
     target!(model_config),
     #[cfg(feature = "networks")]
+    target!(checkpoint),
+    #[cfg(feature = "networks")]
     target!(events),
     #[cfg(feature = "networks")]
     target!(stored),
@@ -45,11 +50,35 @@ pub const TARGETS: &[Target] = &[
     target!(schedule),
 ];
 
+/// Variable that names a folder: a target writes its seeds there instead of running.
+pub const SEEDS: &str = "FACENET_FUZZ_SEEDS";
+
+/// Writes the seeds of the target of this name and ends the program, where [`SEEDS`] is set.
+///
+/// A program of its own could not: what is built with coverage links libFuzzer, or not at all.
+///
+/// # Panics
+/// Where there is no such target, and where the folder cannot be written.
+pub fn begin(name: &str) {
+    let Some(folder) = std::env::var_os(SEEDS).map(PathBuf::from) else {
+        return;
+    };
+    fs::create_dir_all(&folder).expect("a folder for the seeds");
+    for (number, seed) in (called(name).seeds)().iter().enumerate() {
+        fs::write(folder.join(format!("seed-{number}")), seed).expect("a writable folder");
+    }
+    std::process::exit(0);
+}
+
 /// Runs the target of this name.
 ///
 /// # Panics
 /// Where there is none, and where the target finds something.
 pub fn run(name: &str, bytes: &[u8]) {
+    (called(name).run)(bytes);
+}
+
+fn called(name: &str) -> &'static Target {
     let target = TARGETS.iter().find(|target| target.name == name);
-    (target.expect("a target of this name").run)(bytes);
+    target.expect("a target of this name")
 }

@@ -1,8 +1,11 @@
 //! `cargo xtask fuzz`: every fuzz target for a while, from its seeds.
 
 use std::fs;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle, available_parallelism};
 
 use anyhow::{Context, Result, bail};
 
@@ -21,8 +24,8 @@ const COVERAGE: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-saniti
                         -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1";
 
-/// Builds every target with coverage, and runs each on what libFuzzer makes of its seeds; a line of
-/// each tells how much of the program it has come to.
+/// Builds every target with coverage, and runs each on what libFuzzer makes of its seeds, one on
+/// each core; a line of each tells how much of the program it has come to. Inputs that find something stay in `target/fuzz/found/`.
 ///
 /// - `runs`: inputs of each target
 pub(crate) fn run(root: &Path, runs: u32) -> Result<()> {
@@ -34,29 +37,58 @@ pub(crate) fn run(root: &Path, runs: u32) -> Result<()> {
     cargo(&folder, &target, &build)?;
     let built = target.join(&triple).join("debug");
     let corpus = tempfile::tempdir()?;
-    must(Command::new(built.join("seeds")).arg(corpus.path()))?;
-    let mut names: Vec<_> = fs::read_dir(corpus.path())?
-        .map(|entry| Ok(entry?.file_name()))
-        .collect::<Result<_>>()?;
-    names.sort();
-    for name in &names {
-        let mut fuzzer = Command::new(built.join(name));
-        fuzzer
-            .arg(format!("-runs={runs}"))
-            .arg(format!("-max_len={LONGEST}"))
-            .arg(format!("-rss_limit_mb={MEMORY}"))
-            .arg("-seed=1")
-            .arg(corpus.path().join(name))
-            .current_dir(corpus.path());
-        let said =
-            run_quietly(&mut fuzzer).with_context(|| format!("target {}", name.display()))?;
-        let (passed, edges) = coverage(&String::from_utf8_lossy(&said.stderr))?;
-        println!(
-            "fuzz: {}: nothing found in {runs} inputs; {passed} of {edges} edges passed",
-            name.display()
+    let found = target.join("found");
+    fs::create_dir_all(&found)?;
+    let names = names(&folder)?;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let said = fuzz(&built.join(name), &corpus.path().join(name), &found, runs)?;
+            let (passed, edges) = coverage(&said).with_context(|| format!("target {name}"))?;
+            println!(
+                "fuzz: {name}: nothing found in {runs} inputs; {passed} of {edges} edges passed"
+            );
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers = available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let mut ended = workers.into_iter().map(ScopedJoinHandle::join);
+        ended.try_for_each(|ended| ended.expect("it does not panic"))
+    })
+}
+
+/// Gives a target its seeds and what libFuzzer makes of them; what libFuzzer says.
+///
+/// - `seeds`: folder that is made, and where inputs are added that go further
+/// - `found`: folder for inputs that find something
+fn fuzz(target: &Path, seeds: &Path, found: &Path, runs: u32) -> Result<String> {
+    run_quietly(Command::new(target).env("FACENET_FUZZ_SEEDS", seeds))?;
+    let mut fuzzer = Command::new(target);
+    fuzzer
+        .arg(format!("-runs={runs}"))
+        .arg(format!("-max_len={LONGEST}"))
+        .arg(format!("-rss_limit_mb={MEMORY}"))
+        .arg("-seed=1")
+        .arg(format!("-artifact_prefix={}/", found.display()))
+        .arg(seeds);
+    let said = run_quietly(&mut fuzzer)?;
+    Ok(String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+/// Names of the targets: those of the files of `fuzz_targets/`, in order.
+fn names(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for file in fs::read_dir(folder.join("fuzz_targets"))? {
+        let path = file?.path();
+        names.extend(
+            path.file_stem()
+                .map(|stem| stem.to_string_lossy().into_owned()),
         );
     }
-    Ok(())
+    names.sort();
+    Ok(names)
 }
 
 /// Edges passed and edges in all, as libFuzzer tells them.

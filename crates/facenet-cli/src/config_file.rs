@@ -142,6 +142,10 @@ fn read(file: &Path) -> Result<String, Failure> {
 }
 
 #[cfg(test)]
+#[path = "../../../fuzz/check.rs"]
+mod check;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -266,5 +270,16 @@ mod tests {
         );
         let other = Cli::command().try_get_matches_from(["facenet", "train", "--seeds", "1"]);
         assert_eq!(resolved.origin(&other.expect_err("no such flag")), None);
+    }
+
+    #[test]
+    fn damaged_files_end_in_no_panic() {
+        const FILE: &[u8] = b"margin = 0.3\nlfw_folds = [9, 10]\n[train]\nrule = 'semi-hard'\n";
+        let run = |bytes: &[u8]| {
+            if let Ok(text) = str::from_utf8(bytes) {
+                drop(resolved(text, "train"));
+            }
+        };
+        super::check::check(run, || vec![FILE.to_vec()]);
     }
 }

@@ -2,12 +2,19 @@
 
 #[path = "../../../../fuzz/check.rs"]
 mod check;
+#[path = "../../../../fuzz/src/checkpoint.rs"]
+mod checkpoint;
 #[path = "../../../../fuzz/src/events.rs"]
 mod events;
 #[path = "../../../../fuzz/src/schedule.rs"]
 mod schedule;
 #[path = "../../../../fuzz/src/stored.rs"]
 mod stored;
+
+#[test]
+fn damaged_checkpoints_end_in_no_panic() {
+    check::check(checkpoint::run, checkpoint::seeds);
+}
 
 #[test]
 fn damaged_event_files_end_in_no_panic() {
