@@ -282,6 +282,7 @@ impl Drop for Scratch<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use facenet_files::faults::Faulty;
     use std::collections::HashMap;
     use std::fs;
 
@@ -403,6 +404,33 @@ mod tests {
             .save(&nowhere, 1, &[])
             .expect_err("not there");
         assert_eq!(error.exit_class(), crate::ExitClass::Resources);
+    }
+
+    #[test]
+    fn the_manifest_is_written_last_and_the_folder_named_when_all_is_on_the_disk() {
+        let run = tempfile::tempdir().expect("a scratch folder");
+        let files = Faulty::new(run.path()).expect("readable");
+        let saved = checkpoint(1.0).save_on(&files, run.path(), 1, &[("config.json", b"{}")]);
+        saved.expect("nothing fails");
+        let operations = files.operations();
+        let scratch = ".scratch-checkpoint-00000001";
+        let manifest = format!("create {scratch}/{}", manifest::FILE);
+        let begun = operations.iter().position(|told| *told == manifest);
+        let (members, last) = operations.split_at(begun.expect("it is written"));
+        let created = members
+            .iter()
+            .filter_map(|told| told.strip_prefix("create "));
+        let mut unsynced: Vec<_> = created.collect();
+        assert_eq!(unsynced.len(), 6, "{operations:#?}");
+        unsynced.retain(|file| !members.contains(&format!("sync {file}")));
+        assert!(unsynced.is_empty(), "{unsynced:?}");
+        let expected = [
+            format!("sync {scratch}/{}", manifest::FILE),
+            format!("sync folder {scratch}"),
+            format!("rename {scratch}, checkpoint-00000001"),
+            "sync folder ".to_owned(),
+        ];
+        assert_eq!(last[2..], expected);
     }
 
     #[track_caller]
