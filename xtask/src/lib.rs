@@ -5,6 +5,7 @@ mod ci;
 mod cuda;
 mod demo;
 mod deny;
+mod exit;
 mod faults;
 mod fixtures;
 mod fuzz;
@@ -18,4 +19,5 @@ mod workspace;
 
 pub use args::{Args, run};
 pub use cuda::nvcc::{is_nvcc, nvcc};
+pub use exit::exit_code;
 pub use fixtures::{Fixtures, Source, Summary};

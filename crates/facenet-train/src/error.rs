@@ -91,6 +91,12 @@ pub enum TrainError {
         /// What to do.
         remedy: String,
     },
+    /// Another process has the run.
+    #[error("{}: another process trains here; wait for its end, or stop it", .path.display())]
+    Busy {
+        /// The run's folder.
+        path: PathBuf,
+    },
     /// The work was asked to stop, and did.
     #[error("stopped, as asked")]
     Interrupted,
@@ -259,6 +265,7 @@ impl TrainError {
             | Self::Lfw(LfwError::Write { .. })
             | Self::Mine(MineError::Device { .. })
             | Self::Model(ModelError::Write(_))
+            | Self::Busy { .. }
             | Self::File(_)
             | Self::Io { .. }
             | Self::Device { .. }

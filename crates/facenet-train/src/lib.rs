@@ -6,6 +6,7 @@ pub mod bench;
 mod card;
 mod checkpoint;
 mod chunks;
+mod claim;
 mod classify;
 mod clip;
 mod compute;

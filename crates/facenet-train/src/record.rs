@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, prune};
+use crate::claim::Claim;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::events::EventWriter;
@@ -45,6 +46,7 @@ pub(crate) struct Record {
     pub(crate) folder: RunFolder,
     /// Opened by the first event: a start that trains nothing leaves no file.
     events: Option<EventWriter>,
+    _claim: Claim,
 }
 
 impl Record {
@@ -58,16 +60,20 @@ impl Record {
     ) -> Result<Self, TrainError> {
         let name = run_name(&jiff::Zoned::now());
         let folder = RunFolder::create(&config.logs_base_dir, &config.models_base_dir, &name)?;
-        Self::open(folder, config, command_line)
+        let claim = Claim::of(folder.model_dir())?;
+        Self::open(folder, claim, config, command_line)
     }
 
     /// Goes on in the folders of a run.
+    ///
+    /// - `claim`: of `model_dir`
     ///
     /// # Errors
     /// [`TrainError::File`] where they cannot be written.
     pub(crate) fn reopen(
         config: &TrainConfig,
         model_dir: &Path,
+        claim: Claim,
         command_line: &[String],
     ) -> Result<Self, TrainError> {
         let name = model_dir.file_name().unwrap_or_default();
@@ -77,11 +83,12 @@ impl Record {
             sweep(&Disk, dir)?;
         }
         let folder = RunFolder::existing(Arc::new(Disk), log_dir, model_dir.to_owned());
-        Self::open(folder, config, command_line)
+        Self::open(folder, claim, config, command_line)
     }
 
     fn open(
         folder: RunFolder,
+        claim: Claim,
         config: &TrainConfig,
         command_line: &[String],
     ) -> Result<Self, TrainError> {
@@ -93,6 +100,7 @@ impl Record {
         Ok(Self {
             folder,
             events: None,
+            _claim: claim,
         })
     }
 

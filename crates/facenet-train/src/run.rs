@@ -10,6 +10,7 @@ use facenet_model::Model;
 use serde::Serialize;
 
 use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest, read_progress, verify_checkpoint};
+use crate::claim::Claim;
 use crate::compute::on_threads;
 use crate::config::TrainConfig;
 use crate::device::open_device;
@@ -163,6 +164,8 @@ pub(crate) fn fresh_engine(
 /// As [`train`], and [`TrainError::Checkpoint`] where there is none that is whole, or where the
 /// data set has changed.
 pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Outcome, TrainError> {
+    let claim = Claim::of(&run_dir_of(&checkpoint_of(&request.dir)?)?)?;
+    // Another process may have ended only now: the last checkpoint is known from here on.
     let folder = checkpoint_of(&request.dir)?;
     let mut stored: Checkpoint<Progress> = Checkpoint::load(&folder, &Device::Cpu)?;
     request.overrides.apply(&mut stored.progress.config);
@@ -172,13 +175,16 @@ pub fn resume(request: &ResumeRequest, observer: &mut dyn Observer) -> Result<Ou
     }
     let config = &stored.progress.config;
     config.validate()?;
-    on_threads(config.threads, || go_on(request, &folder, stored, observer))
+    on_threads(config.threads, || {
+        go_on(request, &folder, stored, claim, observer)
+    })
 }
 
 fn go_on(
     request: &ResumeRequest,
     folder: &Path,
     stored: Checkpoint<Progress>,
+    claim: Claim,
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let Checkpoint {
@@ -220,7 +226,7 @@ fn go_on(
     optimizer.load_state(&state, parameters.chain(of_head))?;
     drop(state);
     let run_dir = run_dir_of(folder)?;
-    let record = Record::reopen(&config, &run_dir, &request.command_line)?;
+    let record = Record::reopen(&config, &run_dir, claim, &request.command_line)?;
     let note = format!(
         "going on from {} after step {}",
         folder.display(),

@@ -5,8 +5,8 @@ use std::fs;
 use candle_core::Device;
 use facenet_train::model::load_config;
 use facenet_train::{
-    Checkpoint, Course, Event, Progress, ResumeOverrides, TrainConfig, TrainRequest, stored_config,
-    train,
+    Checkpoint, Course, Event, Progress, ResumeOverrides, TrainConfig, TrainError, TrainRequest,
+    checkpoints, stored_config, train,
 };
 
 use crate::runs::{Scratch, checkpoint_of, contents, go_on, listen, names, run, run_dir};
@@ -188,4 +188,30 @@ fn the_best_of_an_unscored_run_has_the_least_mean_loss_of_an_epoch() {
         least = least.min(mean);
         assert_eq!(best.score.to_bits(), (-least).to_bits());
     }
+}
+
+#[test]
+fn a_run_that_goes_on_is_nobody_elses() {
+    let scratch = Scratch::new();
+    let config = scratch.config();
+    let models = config.models_base_dir.clone();
+    let mut refusals = Vec::new();
+    let request = TrainRequest {
+        config,
+        command_line: Vec::new(),
+    };
+    let outcome = train(&request, &mut |event: &Event<'_>| {
+        if let Event::Stepped { step: 5, .. } = event {
+            let run_dir = models.join(&names(&models)[0]);
+            let other = go_on(&run_dir, ResumeOverrides::default());
+            refusals.push(other.expect_err("the run has not ended"));
+        }
+    });
+    outcome.expect("it is not disturbed");
+    let [TrainError::Busy { path }] = &refusals[..] else {
+        panic!("{refusals:?}")
+    };
+    let made = checkpoints(path).expect("the run's own");
+    assert_eq!(made.last().map(|(step, _)| *step), Some(8));
+    assert_eq!(scratch.unfinished(), Vec::<std::path::PathBuf>::new());
 }
