@@ -31,7 +31,7 @@ pub(crate) fn run(args: &TrainArgs, arguments: &[OsString], output: Output) -> R
         .collect();
     let mut console = Console::that_stops(output);
     let outcome = if let Some(dir) = &args.resume {
-        let overrides = overrides(args, dir, arguments)?;
+        let overrides = overrides(args, dir, arguments, output)?;
         let request = ResumeRequest {
             dir: dir.clone(),
             overrides,

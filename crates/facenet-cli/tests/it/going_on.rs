@@ -46,8 +46,12 @@ fn a_run_goes_on_by_the_folder_it_named_and_at_another_rate() {
     // The model folder that the first run named serves as the run's.
     let model = first["model_dir"].as_str().expect("a path");
     let line = format!("train --json --resume {model} --max-nrof-epochs 2 --learning-rate 0.01");
-    let second = scratch.run(&line).done().json();
-    assert_eq!(second["steps"], 4);
+    let second = scratch.run(&line).done();
+    assert_eq!(second.json()["steps"], 4);
+    let told = &second.stderr;
+    assert!(told.contains("from here on: "), "{told}");
+    assert!(told.contains("→ 0.01"), "{told}");
+    assert!(told.contains("max_nrof_epochs: 1 → 2"), "{told}");
 }
 
 #[test]

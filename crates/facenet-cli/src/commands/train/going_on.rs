@@ -8,6 +8,7 @@ use facenet_train::{ResumeOverrides, TrainConfig, stored_config};
 use crate::args::{Preset, TrainArgs};
 use crate::failure::Failure;
 use crate::loss::check_loss;
+use crate::report::Output;
 use crate::train_config::{explicit_flags, overlaid};
 
 /// Settings that change no step already made, and that a resumed run may be given.
@@ -20,7 +21,7 @@ const FREE: [&str; 6] = [
     "checkpoint_every",
 ];
 
-/// What the flags change of the run that goes on from `dir`.
+/// What the flags change of the run that goes on from `dir`, which is told.
 ///
 /// # Errors
 /// A usage failure that lists every setting that differs from the run's own, but for those that may,
@@ -29,6 +30,7 @@ pub(super) fn overrides(
     args: &TrainArgs,
     dir: &Path,
     arguments: &[OsString],
+    output: Output,
 ) -> Result<ResumeOverrides, Failure> {
     if args.preset != Preset::default() {
         return Err(Failure::usage(
@@ -44,6 +46,10 @@ pub(super) fn overrides(
         return Err(refusal(first, &changed));
     }
     check_loss(args, asked.loss)?;
+    let all = stored.differences(&asked);
+    if !all.is_empty() {
+        output.remark(&format!("from here on: {}", all.join(", ")));
+    }
     Ok(ResumeOverrides {
         max_nrof_epochs: args.max_nrof_epochs,
         learning_rate: args.learning_rate,
