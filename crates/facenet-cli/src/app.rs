@@ -43,6 +43,9 @@ fn asks_for_json(arguments: &[OsString]) -> bool {
 }
 
 fn run(cli: &Cli, arguments: &[OsString], output: Output) -> Result<(), Failure> {
+    if let Some(file) = &cli.save_config {
+        config_file::save(file, arguments)?;
+    }
     match &cli.command {
         Command::Train(args) => commands::train::run(args, arguments, output),
         Command::Evaluate(args) => commands::evaluate::run(args, output),

@@ -68,6 +68,10 @@ pub struct Cli {
     /// as a command is for it alone
     #[arg(long, global = true, value_name = "FILE", value_parser = path, help_heading = "Output")]
     pub config: Option<PathBuf>,
+    /// File to write the flags of this command to, those of --config included, as --config takes them;
+    /// defaults as remarks
+    #[arg(long, global = true, value_name = "FILE", value_parser = path, help_heading = "Output")]
+    pub save_config: Option<PathBuf>,
 }
 
 /// How results and progress are told.

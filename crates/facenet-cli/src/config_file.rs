@@ -4,6 +4,7 @@
 //! such as `[train]` or `[bench.mine]`, holds flags for that command alone, and goes before the top.
 
 mod keys;
+mod save;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use clap::{ArgMatches, Command, CommandFactory};
 use crate::args::Cli;
 use crate::failure::Failure;
 use keys::{Flag, flags_of};
+pub(crate) use save::save;
 
 /// No configuration is as long as this, in bytes.
 const MAX_FILE: u64 = 1 << 20;

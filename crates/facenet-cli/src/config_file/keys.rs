@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Flags that act before a file is read, or are no settings.
-const NOT_HERE: [&str; 3] = ["config", "help", "version"];
+const NOT_HERE: [&str; 4] = ["config", "save_config", "help", "version"];
 
 /// A flag that a file sets.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ impl Reader<'_> {
 }
 
 /// Flags that a file may set, with their long names and aliases.
-fn settable(command: &Command) -> impl Iterator<Item = (&Arg, Vec<&str>)> {
+pub(super) fn settable(command: &Command) -> impl Iterator<Item = (&Arg, Vec<&str>)> {
     let args = command.get_arguments();
     args.map(|arg| (arg, arg.get_long_and_visible_aliases().unwrap_or_default()))
         .filter(|(arg, names)| !names.is_empty() && !NOT_HERE.contains(&arg.get_id().as_str()))

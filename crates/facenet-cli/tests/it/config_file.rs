@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{DATA, Scratch, USAGE, files_below, tiny};
+use crate::support::{DATA, RESOURCES, Scratch, USAGE, files_below, tiny};
 
 #[test]
 fn a_file_gives_what_is_not_typed() {
@@ -29,6 +29,29 @@ fn a_file_gives_what_is_not_typed() {
     assert_eq!(
         scratch.run("pairs faces --config json.toml").done().json()["folds"],
         2
+    );
+}
+
+#[test]
+fn the_configuration_that_is_saved_gives_the_same_again() {
+    let scratch = Scratch::new();
+    scratch.write("few.toml", "images = 3\nside = 24\n");
+    let line = "synth faces --identities 5 --config few.toml --folds 2 --pairs-per-fold 2";
+    scratch
+        .run(&format!("{line} --save-config all.toml"))
+        .done();
+    scratch.run("synth again --config all.toml").done();
+    let files = |name: &str| files_below(&scratch.path(name));
+    assert!(
+        files("faces") == files("again"),
+        "{}",
+        scratch.read("all.toml")
+    );
+    let refused = scratch.run("synth third --config all.toml --save-config no/such/folder");
+    assert_eq!(refused.code, RESOURCES);
+    assert!(
+        !scratch.path("third").exists(),
+        "refused before anything is done"
     );
 }
 
