@@ -10,11 +10,13 @@ use crate::commands;
 use crate::config_file;
 use crate::failure::{self, Failure};
 use crate::report::{self, Output};
+use crate::signals::outlive_file_limits;
 use crate::values::with_dashes;
 
 /// Parses `arguments` (the program's name first), runs the command, and gives the exit code:
 /// 0 done, 2 usage, 3 data, 4 diverged or starved, 5 checkpoint or model, 6 resources.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    outlive_file_limits();
     let typed = with_dashes(arguments);
     let is_json = asks_for_json(&typed);
     let resolved = match config_file::resolve(typed) {

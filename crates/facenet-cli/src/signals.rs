@@ -51,6 +51,13 @@ impl Signal {
     }
 }
 
+/// Lets a write beyond a limit for files be an error, which is told, and no end of the process.
+pub(crate) fn outlive_file_limits() {
+    // Where it cannot be done, the system ends the process, as it would have.
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 impl Signals {
     /// Notes the first signal from now on; a second one, later than [`TOGETHER`], quits the process at
     /// once.
