@@ -63,6 +63,7 @@ impl<'a> Pickle<'a> {
             objects: Vec::new(),
             stack: Vec::new(),
             memo: HashMap::new(),
+            pushed: 0,
         };
         while machine.step()? {}
         let root = machine.pop()?;
@@ -95,6 +96,8 @@ struct Machine<'a> {
     objects: Vec<Object<'a>>,
     stack: Vec<Id>,
     memo: HashMap<u32, Id>,
+    /// How often something was put on the stack: an object, or a known one once more.
+    pushed: usize,
 }
 
 impl<'a> Machine<'a> {
@@ -106,12 +109,12 @@ impl<'a> Machine<'a> {
             // PROTO and FRAME say nothing that is needed.
             0x80 => drop(self.take(1)?),
             0x95 => drop(self.take(8)?),
-            b'(' => self.push(Object::Mark),
-            b'N' => self.push(Object::Nothing),
-            0x88 | 0x89 => self.push(Object::Bool(opcode == 0x88)),
-            b'}' => self.push(Object::Dict(Vec::new())),
-            b']' => self.push(Object::List(Vec::new())),
-            b')' => self.push(Object::Tuple(Vec::new())),
+            b'(' => self.push(Object::Mark)?,
+            b'N' => self.push(Object::Nothing)?,
+            0x88 | 0x89 => self.push(Object::Bool(opcode == 0x88))?,
+            b'}' => self.push(Object::Dict(Vec::new()))?,
+            b']' => self.push(Object::List(Vec::new()))?,
+            b')' => self.push(Object::Tuple(Vec::new()))?,
             b'0' => drop(self.pop()?),
             b'K' | b'M' | b'J' | 0x8a => self.number(opcode)?,
             b'X' | 0x8c | b'U' | b'T' => self.text(opcode)?,
@@ -121,7 +124,7 @@ impl<'a> Machine<'a> {
             b'c' | 0x93 => self.global(opcode)?,
             b'Q' => {
                 let description = self.pop()?;
-                self.push(Object::Outside(description));
+                self.push(Object::Outside(description))?;
             }
             b'R' => self.call()?,
             b'b' => self.set_state()?,
@@ -141,12 +144,10 @@ impl<'a> Machine<'a> {
             _ => {
                 let [length] = self.fixed()?;
                 let digits = self.take(usize::from(length))?;
-                self.push(long(digits));
-                return Ok(());
+                return self.push(long(digits));
             }
         };
-        self.push(Object::Int(number));
-        Ok(())
+        self.push(Object::Int(number))
     }
 
     fn text(&mut self, opcode: u8) -> Result<(), FormatError> {
@@ -158,8 +159,7 @@ impl<'a> Machine<'a> {
         let Ok(text) = std::str::from_utf8(bytes) else {
             return Err(self.wrong("text that is no UTF-8", "text that is"));
         };
-        self.push(Object::Text(text));
-        Ok(())
+        self.push(Object::Text(text))
     }
 
     /// Puts the top of the stack into the memo, or an object of the memo on the stack.
@@ -173,14 +173,13 @@ impl<'a> Machine<'a> {
             let Some(&id) = self.memo.get(&key) else {
                 return Err(self.wrong(format!("memo {key}"), "one that was written"));
             };
-            self.stack.push(id);
-            return Ok(());
+            return self.put(id);
         }
         let Some(&top) = self.stack.last() else {
             return Err(self.wrong("an empty stack", "an object"));
         };
         self.memo.insert(key, top);
-        Ok(())
+        bounded(self.memo.len())
     }
 
     fn tuple(&mut self, opcode: u8) -> Result<(), FormatError> {
@@ -193,8 +192,7 @@ impl<'a> Machine<'a> {
             items.reverse();
             items
         };
-        self.push(Object::Tuple(items));
-        Ok(())
+        self.push(Object::Tuple(items))
     }
 
     /// Moves items from the stack into the list or dictionary below them.
@@ -235,8 +233,7 @@ impl<'a> Machine<'a> {
             let found = format!("{}.{}", module.escape_debug(), name.escape_debug());
             return Err(self.wrong(found, "tensors and dictionaries only"));
         }
-        self.push(Object::Global(module, name));
-        Ok(())
+        self.push(Object::Global(module, name))
     }
 
     fn call(&mut self) -> Result<(), FormatError> {
@@ -249,12 +246,9 @@ impl<'a> Machine<'a> {
         };
         match made {
             Some(Made::New(object)) => self.push(object),
-            Some(Made::Known(id)) => self.stack.push(id),
-            None => {
-                return Err(self.wrong("a call of another kind", "that of a tensor or dictionary"));
-            }
+            Some(Made::Known(id)) => self.put(id),
+            None => Err(self.wrong("a call of another kind", "that of a tensor or dictionary")),
         }
-        Ok(())
     }
 
     /// A dictionary's attributes, such as the versions of its modules, are of no use here.
@@ -276,9 +270,19 @@ impl<'a> Machine<'a> {
         Ok(items)
     }
 
-    fn push(&mut self, object: Object<'a>) {
-        self.stack.push(self.objects.len());
+    fn push(&mut self, object: Object<'a>) -> Result<(), FormatError> {
+        self.put(self.objects.len())?;
         self.objects.push(object);
+        Ok(())
+    }
+
+    /// Puts an object's place on the stack. What collections hold was on it too, so this bounds
+    /// objects, stack and items at once.
+    fn put(&mut self, id: Id) -> Result<(), FormatError> {
+        self.pushed += 1;
+        bounded(self.pushed)?;
+        self.stack.push(id);
+        Ok(())
     }
 
     fn pop(&mut self) -> Result<Id, FormatError> {
@@ -320,6 +324,19 @@ impl<'a> Machine<'a> {
 
 /// Longest name of a module, in bytes.
 const MAX_LINE: usize = 256;
+/// Most objects of a pickle: `torch.save` puts some 25 on the stack for a tensor, and the larger
+/// network has less than a thousand tensors. An object takes 40 bytes and may stand for one byte
+/// of the file.
+const MAX_OBJECTS: usize = 1 << 18;
+
+/// Refuses more objects than any model has.
+fn bounded(count: usize) -> Result<(), FormatError> {
+    let (what, most) = ("objects in a pickle", MAX_OBJECTS);
+    if count > most {
+        return Err(FormatError::TooMany { what, most });
+    }
+    Ok(())
+}
 
 /// What a call gives.
 enum Made<'a> {
@@ -410,6 +427,27 @@ mod tests {
         check_refused(b"t.", "no mark");
         check_refused(b"h\x05.", "memo 5");
         check_refused(b"]K\x01K\x01s.", "items of nothing");
+    }
+
+    #[test]
+    fn more_objects_than_a_model_has_are_refused() {
+        let most = MAX_OBJECTS;
+        // One byte an object; two an object that is known; five a place of the memo.
+        let known = b"h\0".repeat(most);
+        let memo: Vec<u8> = (0..=most as u32)
+            .flat_map(|key| [&b"r"[..], &key.to_le_bytes()].concat())
+            .collect();
+        let programs = [
+            b")".repeat(most + 1),
+            [&b")q\0"[..], &known].concat(),
+            [&b")"[..], &memo].concat(),
+        ];
+        for program in programs {
+            check_refused(&program, "found more than 262144 objects in a pickle");
+        }
+        let just = [b")".repeat(most), b".".to_vec()].concat();
+        let pickle = Pickle::parse(&just, 0).expect("as many as may be");
+        assert_eq!(pickle.objects.len(), most);
     }
 
     #[test]

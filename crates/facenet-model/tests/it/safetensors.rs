@@ -1,4 +1,5 @@
 //! Safetensors files that were damaged, or lie: a whole model or an error, within bounded memory.
+//! So do pickles that make much of few bytes.
 
 use std::path::Path;
 use std::process::Command;
@@ -109,7 +110,16 @@ fn lies() -> Vec<Vec<u8>> {
         file(&tensor("last_linear.weight", "[65536, 0]", "0"), 0),
         file(&tensor("last_linear.weight", "[8, 1]", "32"), 32),
         file(&format!("{}1{}", "[".repeat(50_000), "]".repeat(50_000)), 0),
+        pickles(&b")".repeat(4 << 20)),
+        pickles(&[&b")q\0"[..], &b"h\0".repeat(4 << 20)].concat()),
     ]
+}
+
+/// A state dictionary's older form as far as its magic number, and a program after it: without a
+/// bound, one of `)` alone takes 40 bytes for each of its own.
+fn pickles(program: &[u8]) -> Vec<u8> {
+    let magic = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    [&magic[..], program].concat()
 }
 
 #[test]
