@@ -133,8 +133,11 @@ pub(crate) fn diagnosis(
     (*found != config.embedding_size).then(|| format!("these tensors make embeddings of {found}"))
 }
 
-/// The most problems that a message lists.
+/// The most problems that a message lists of tensors of our own, whose model is known.
 const LISTED: usize = 5;
+/// The most problems that are listed of a foreign file: one for each tensor of the larger network, and
+/// as many left over.
+pub(crate) const FOREIGN_LISTED: usize = 2048;
 
 pub(crate) fn misfit(
     config: &ModelConfig,
@@ -144,16 +147,16 @@ pub(crate) fn misfit(
     ModelError::Tensors {
         architecture: config.architecture,
         embedding_size: config.embedding_size,
-        problem: listed(diagnosis, problems),
+        problem: listed(diagnosis, problems, LISTED),
     }
 }
 
-/// A guess and the first few problems.
-pub(crate) fn listed(diagnosis: Option<String>, problems: &[String]) -> String {
-    let listed = problems.iter().take(LISTED).cloned();
+/// A guess and the first `most` problems.
+pub(crate) fn listed(diagnosis: Option<String>, problems: &[String], most: usize) -> String {
+    let listed = problems.iter().take(most).cloned();
     let mut parts: Vec<_> = diagnosis.into_iter().chain(listed).collect();
-    if problems.len() > LISTED {
-        parts.push(format!("and {} more", problems.len() - LISTED));
+    if problems.len() > most {
+        parts.push(format!("and {} more", problems.len() - most));
     }
     parts.join(", ")
 }

@@ -115,12 +115,17 @@ impl Measurer {
 impl BatchNorm {
     /// Whether it has the statistics of a norm that only adds, in all channels.
     fn is_folded(&self, eps: f64) -> Result<bool> {
-        let is_all = |var: &Var, value: f32| -> Result<bool> {
-            let values = var.to_dtype(DType::F32)?.to_vec1::<f32>()?;
-            Ok(values.iter().all(|found| *found == value))
-        };
-        Ok(is_all(&self.mean, FOLDED_MEAN)? && is_all(&self.variance, folded_variance(eps))?)
+        is_folded(&self.mean, &self.variance, eps)
     }
+}
+
+/// Whether these are the statistics of a norm that only adds, in all channels.
+pub(crate) fn is_folded(mean: &Tensor, variance: &Tensor, eps: f64) -> Result<bool> {
+    let is_all = |tensor: &Tensor, value: f32| -> Result<bool> {
+        let values = tensor.to_dtype(DType::F32)?.to_vec1::<f32>()?;
+        Ok(values.iter().all(|found| *found == value))
+    };
+    Ok(is_all(mean, FOLDED_MEAN)? && is_all(variance, folded_variance(eps))?)
 }
 
 /// A norm, whose variables are the model's, and what it was given.

@@ -9,7 +9,7 @@ use crate::config::{Architecture, ModelConfig};
 use crate::import::layers::{BOTTLENECK, Kind, Layer, layers, scales};
 use crate::import::{Foreign, REFERENCE_MOMENTUM};
 use crate::model::shapes_of;
-use crate::state::listed;
+use crate::state::{FOREIGN_LISTED, listed};
 use crate::unfold::{FOLDED_MEAN, folded_variance};
 
 /// Multipliers of residual blocks are decimal fractions that went through float32.
@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8], image_size: usize) -> Result<Foreign, String> {
             tolerated,
         })
     } else {
-        Err(listed(None, &reading.problems))
+        Err(listed(None, &reading.problems, FOREIGN_LISTED))
     }
 }
 

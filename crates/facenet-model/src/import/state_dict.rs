@@ -10,7 +10,8 @@ use safetensors::{Dtype, SafeTensors};
 use crate::config::{Architecture, ModelConfig};
 use crate::import::{Foreign, REFERENCE_MOMENTUM};
 use crate::model::{is_tolerated, shapes_of};
-use crate::state::{listed, stranger};
+use crate::state::{FOREIGN_LISTED, listed, stranger};
+use crate::unfold::is_folded;
 
 /// The kernel that covers what is left of the image in the smaller network.
 const WHOLE_IMAGE: &str = "gdc.conv.weight";
@@ -70,7 +71,7 @@ fn element(dtype: Dtype) -> Element {
 
 /// The network that has these tensors, or a list of what does not fit.
 fn foreign(arrays: &Arrays<'_>, image_size: usize) -> Result<Foreign, String> {
-    let config = config_of(arrays, image_size)?;
+    let mut config = config_of(arrays, image_size)?;
     let shapes = shapes_of(&config).map_err(|error| error.to_string())?;
     let (mut tensors, mut tolerated, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
     for (&name, array) in arrays {
@@ -87,19 +88,30 @@ fn foreign(arrays: &Arrays<'_>, image_size: usize) -> Result<Foreign, String> {
         .keys()
         .filter(|name| !arrays.contains_key(name.as_str()));
     problems.extend(missing.map(|name| format!("{name} is missing")));
-    if problems.is_empty() {
-        Ok(Foreign {
-            config,
-            tensors,
-            tolerated,
-        })
-    } else {
-        let network = config.architecture;
-        Err(listed(
-            Some(format!("these are not the tensors of {network}")),
-            &problems,
-        ))
+    if !problems.is_empty() {
+        let guess = format!("these are not the tensors of {}", config.architecture);
+        return Err(listed(Some(guess), &problems, FOREIGN_LISTED));
     }
+    config.has_folded_norms = has_folded_norm(&tensors, config.bn_eps)?;
+    Ok(Foreign {
+        config,
+        tensors,
+        tolerated,
+    })
+}
+
+/// Whether a norm has the statistics that reading a graph with folded norms gives it: such a
+/// model keeps them through a file, and no training ends there.
+fn has_folded_norm(tensors: &BTreeMap<String, Tensor>, eps: f64) -> Result<bool, String> {
+    for (name, mean) in tensors {
+        let norm = name.strip_suffix("running_mean");
+        let variance = norm.and_then(|norm| tensors.get(&format!("{norm}running_var")));
+        let Some(variance) = variance else { continue };
+        if is_folded(mean, variance, eps).map_err(|error| format!("{name}: {error}"))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The network that the tensors claim to be, by their names and the embedding's size; the smaller
@@ -144,6 +156,7 @@ fn convert(name: &str, array: &Array<'_>, shape: &[usize]) -> Result<Tensor, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::written::{folded_model, pictures};
     use crate::model::Model;
     use crate::tensors::{tensors_to_bytes, tensors_to_torch};
     use candle_core::DType;
@@ -153,11 +166,15 @@ mod tests {
         Model::new(config, 3, DType::F32, &Device::Cpu).expect("a size it can have")
     }
 
+    fn values(tensor: &Tensor) -> Vec<f32> {
+        let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>());
+        values.expect("f32")
+    }
+
     #[track_caller]
     fn check_same(foreign: &Foreign, state: &BTreeMap<String, Tensor>) {
         let bits = |tensor: &Tensor| {
-            let values = tensor.flatten_all().and_then(|t| t.to_vec1::<f32>());
-            let values = values.expect("f32").into_iter().map(f32::to_bits);
+            let values = values(tensor).into_iter().map(f32::to_bits);
             values.collect::<Vec<_>>()
         };
         assert!(foreign.tensors.keys().eq(state.keys()));
@@ -178,7 +195,30 @@ mod tests {
             let config = &foreign.config;
             assert_eq!((config.image_size, config.embedding_size), (32, 8));
             assert_eq!(config.architecture, Architecture::MobileFaceNet);
+            assert!(!config.has_folded_norms);
             check_same(&foreign, &state);
+        }
+    }
+
+    #[test]
+    fn folded_norms_come_back_folded_from_both_kinds_of_files() {
+        let (folded, images) = (folded_model(), pictures(2));
+        let embedded = |model: &Model| values(&model.embed(&images).expect("they fit"));
+        let state = folded.state();
+        let of_torch = tensors_to_torch(&state).expect("encodable");
+        let of_safetensors = tensors_to_bytes(&state).expect("encodable");
+        for foreign in [
+            read_torch(&of_torch, 75).expect("its own"),
+            read_safetensors(&of_safetensors, 75).expect("its own"),
+        ] {
+            let Foreign {
+                config, tensors, ..
+            } = foreign;
+            assert_eq!(config, *folded.config());
+            let (again, _) =
+                Model::from_tensors(config, tensors, DType::F32, &Device::Cpu).expect("whole");
+            assert!(again.has_frozen_norms());
+            assert_eq!(embedded(&again), embedded(&folded));
         }
     }
 
@@ -205,6 +245,16 @@ mod tests {
         );
         let found = problem(|state| drop(state.insert("a\nb".to_owned(), ones(&[3]))));
         assert!(found.contains("a\\nb is not part of it"), "{found}");
+        let found = problem(|state| state.retain(|name, _| !name.starts_with("conv1.bn.")));
+        for part in ["weight", "bias", "running_mean", "running_var"] {
+            assert!(
+                found.contains(&format!("conv1.bn.{part} is missing")),
+                "{found}"
+            );
+        }
+        let found = problem(|state| state.retain(|name, _| name == LAST || name == WHOLE_IMAGE));
+        let missing = model().state().len() - 2;
+        assert_eq!(found.matches(" is missing").count(), missing, "{found}");
         let found = problem(|state| drop(state.remove(LAST)));
         assert_eq!(found, "last_linear.weight is missing");
         let found = problem(|state| drop(state.insert(LAST.to_owned(), ones(&[3]))));

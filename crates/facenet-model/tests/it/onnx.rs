@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use candle_core::{DType, Device, Tensor};
-use facenet_model::{Architecture, Model, ModelConfig, ONNX_INPUT, ONNX_OUTPUT};
+use facenet_model::{
+    Architecture, Model, ModelConfig, ONNX_INPUT, ONNX_OUTPUT, import_file, tensors_to_bytes,
+};
 use rten::{ModelOptions, ShapeInferenceMode, Value};
 
 use crate::case::values;
@@ -72,6 +74,47 @@ fn rten_embeds_alike_at_any_batch() {
             check_near(&what, &by_rten(&bytes, &images), &expected);
         }
     }
+}
+
+/// The larger network with the statistics that reading a graph with folded norms gives its norms.
+fn folded() -> Model {
+    let [model, ..] = filled();
+    let set = |(name, tensor): (String, Tensor)| {
+        let value = match name.rsplit_once(".bn.").map(|(_, part)| part) {
+            Some("running_mean") => Some(0.0),
+            Some("running_var") => Some(0.999),
+            Some("weight") => Some(1.0),
+            _ => None,
+        };
+        let tensor = value.map_or(Ok(tensor.clone()), |value: f32| {
+            Tensor::full(value, tensor.shape(), &Device::Cpu)
+        });
+        (name, tensor.expect("small"))
+    };
+    let state = model.state().into_iter().map(set).collect();
+    let config = ModelConfig {
+        has_folded_norms: true,
+        ..model.config().clone()
+    };
+    let built = Model::from_tensors(config, state, DType::F32, &Device::Cpu);
+    built.expect("all tensors").0
+}
+
+#[test]
+fn a_folded_model_that_was_imported_is_folded_still_and_rten_embeds_alike() {
+    let model = folded();
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let path = folder.path().join("folded.safetensors");
+    let bytes = tensors_to_bytes(&model.state()).expect("encodable");
+    std::fs::write(&path, bytes).expect("writable");
+    let imported = import_file(&path, 80).expect("its own").model;
+    assert!(imported.config().has_folded_norms && imported.has_frozen_norms());
+    let images = images(&imported, 2);
+    let expected = values(&model.embed(&images).expect("they fit"));
+    let found = values(&imported.embed(&images).expect("they fit"));
+    assert_eq!(found, expected);
+    let bytes = imported.to_onnx(&[]).expect("encodable");
+    check_near("folded", &by_rten(&bytes, &images), &expected);
 }
 
 /// Dimensions of an input or output: lengths, and names of those that are free.
