@@ -34,5 +34,5 @@ pub use saved::{
     load_model, model_files, put_model, save_model,
 };
 pub use state::Parameter;
-pub use tensors::{load_tensors, tensors_to_bytes, tensors_to_torch};
+pub use tensors::{load_tensors, note_of, tensors_to_bytes, tensors_to_torch, tensors_with_note};
 pub use unfold::Unfolding;

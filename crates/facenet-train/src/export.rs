@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use facenet_files::{Disk, replace};
-use facenet_model::{load_model, tensors_to_bytes, tensors_to_torch};
+use facenet_model::{load_model, tensors_to_torch, tensors_with_note};
 use serde::Serialize;
 
 use crate::error::TrainError;
+use crate::import::InputNote;
 use crate::saved::saved_model;
 
 /// A model to export.
@@ -50,7 +51,8 @@ pub struct ExportedFile {
 /// Writes a model folder's network into files of other frameworks: each whole under its name, or
 /// not at all, in place of any before it.
 ///
-/// ONNX says the network, its sizes and its recipe, the others names and tensors only; none says
+/// ONNX says the network, its sizes and its recipe, safetensors the recipe and the side of the input,
+/// the other names and tensors only; none says
 /// anything of its training, its folder or the people it has seen.
 ///
 /// # Errors
@@ -60,10 +62,7 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
     let saved = saved_model(&request.model)?;
     let (model, _, _) = load_model(&request.model, &Device::Cpu)?;
     // The recipe as this version understands it: whatever else stood there is not passed on.
-    let recipe = serde_json::to_string(&saved.recipe).map_err(|error| {
-        let what = format!("the recipe cannot be written ({error})");
-        TrainError::checkpoint(&request.model, what, "give another model")
-    })?;
+    let recipe = json(&request.model, &saved.recipe)?;
     let mut files = Vec::new();
     if let Some(path) = &request.onnx {
         let bytes = model.to_onnx(&[("recipe", &recipe)])?;
@@ -74,7 +73,11 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
         files.push(written(path, "PyTorch state dictionary", &bytes)?);
     }
     if let Some(path) = &request.safetensors {
-        let bytes = tensors_to_bytes(&model.state())?;
+        let note = InputNote {
+            image_size: saved.model.image_size,
+            recipe: saved.recipe.clone(),
+        };
+        let bytes = tensors_with_note(&model.state(), &json(&request.model, &note)?)?;
         files.push(written(path, "safetensors", &bytes)?);
     }
     Ok(ExportReport {
@@ -82,6 +85,13 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
         image_size: saved.model.image_size,
         embedding_size: saved.model.embedding_size,
         files,
+    })
+}
+
+fn json(model: &Path, what: &impl Serialize) -> Result<String, TrainError> {
+    serde_json::to_string(what).map_err(|error| {
+        let what = format!("the recipe cannot be written ({error})");
+        TrainError::checkpoint(model, what, "give another model")
     })
 }
 
@@ -98,7 +108,9 @@ fn written(path: &Path, form: &'static str, bytes: &[u8]) -> Result<ExportedFile
 mod tests {
     use super::*;
     use candle_core::DType;
-    use facenet_model::{Architecture, FORMAT, Model, ModelConfig, SavedConfig, save_model};
+    use facenet_model::{
+        Architecture, FORMAT, Model, ModelConfig, SavedConfig, note_of, save_model,
+    };
     use serde_json::json;
 
     fn contains(bytes: &[u8], text: &str) -> bool {
@@ -144,5 +156,10 @@ mod tests {
         }
         let onnx = std::fs::read(&paths[0]).expect("written");
         assert!(contains(&onnx, r#""resize":16"#));
+        let note = note_of(&paths[2]).expect("the input");
+        assert_eq!(
+            note,
+            r#"{"image_size":16,"recipe":{"centre_crop":null,"resize":16,"standardisation":"fixed"}}"#
+        );
     }
 }

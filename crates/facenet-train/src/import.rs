@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use facenet_dataset::Recipe;
-use facenet_model::{FORMAT, Imported, SavedConfig, import_file, save_model};
-use serde::Serialize;
+use facenet_model::{FORMAT, Imported, SavedConfig, import_file, note_of, save_model};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::error::TrainError;
@@ -21,10 +21,124 @@ pub struct ImportRequest {
     pub file: PathBuf,
     /// The model folder to write.
     pub output: PathBuf,
-    /// What the model expects of a picture: no file says it.
-    pub recipe: Recipe,
-    /// Side of the input; `None` takes the recipe's, or 160.
+    /// What the model expects of a picture; `None` takes what the file says, as our safetensors
+    /// do, or [`PUBLISHED_RECIPE`] for a network of its size.
+    pub recipe: Option<Recipe>,
+    /// Side of the input; `None` takes the file's, the recipe's, or 160.
     pub image_size: Option<usize>,
+}
+
+/// What a safetensors file of ours says of the network's input, in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct InputNote {
+    /// Side, in pixels.
+    pub(crate) image_size: usize,
+    pub(crate) recipe: Recipe,
+}
+
+impl InputNote {
+    /// That of a file, if it has one.
+    fn of(path: &Path) -> Result<Option<Self>, TrainError> {
+        let Some(note) = note_of(path) else {
+            return Ok(None);
+        };
+        let other = |problem: String| {
+            TrainError::checkpoint(
+                path,
+                // It may hold a piece of the file.
+                format!(
+                    "found a recipe of another form ({})",
+                    problem.escape_debug()
+                ),
+                "give --recipe, and export the model anew",
+            )
+        };
+        let note: Self = serde_json::from_str(&note).map_err(|error| other(error.to_string()))?;
+        let checked = note.recipe.check("recipe");
+        checked.map_err(|error| other(error.to_string()))?;
+        Ok(Some(note))
+    }
+}
+
+/// Where the recipe of an imported model comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecipeOrigin {
+    /// It was given.
+    Given,
+    /// The file says it.
+    File,
+    /// Neither: it is [`PUBLISHED_RECIPE`].
+    Assumed,
+}
+
+/// What an imported network is to be given.
+struct Input {
+    recipe: Recipe,
+    origin: RecipeOrigin,
+    /// What the file says in words of ours.
+    noted_side: Option<usize>,
+}
+
+impl Input {
+    fn of(request: &ImportRequest) -> Result<Self, TrainError> {
+        // A recipe that was given is the way out for a file whose own cannot be read.
+        let note = match (&request.recipe, InputNote::of(&request.file)) {
+            (Some(_), note) => note.unwrap_or(None),
+            (None, note) => note?,
+        };
+        let noted_side = note.as_ref().map(|note| note.image_size);
+        let of_file = note.map(|note| (note.recipe, RecipeOrigin::File));
+        let given = request.recipe.clone();
+        let known = given
+            .map(|recipe| (recipe, RecipeOrigin::Given))
+            .or(of_file);
+        let (recipe, origin) = known.unwrap_or((published(), RecipeOrigin::Assumed));
+        Ok(Self {
+            recipe,
+            origin,
+            noted_side,
+        })
+    }
+
+    /// The side that a network is taken to have whose tensors do not say it.
+    fn side(&self, asked: Option<usize>) -> usize {
+        let of_recipe = self.recipe.resize.map(|side| side as usize);
+        let known = asked.or(self.noted_side).or(of_recipe);
+        known.unwrap_or(PUBLISHED_SIDE)
+    }
+
+    /// Refuses what contradicts the side that was found.
+    fn check(&self, request: &ImportRequest, found: usize) -> Result<(), TrainError> {
+        let file = request.file.display();
+        let said = self.noted_side.unwrap_or(found);
+        if let Some(asked) = request.image_size
+            && (asked != found || asked != said)
+        {
+            let problem =
+                format!("found {asked}, but {file} is a network for {said} pixels; drop it");
+            return Err(TrainError::config("--image-size", problem));
+        }
+        if said != found {
+            let what =
+                format!("found a network for {found} pixels that calls itself one for {said}");
+            return Err(TrainError::checkpoint(
+                &request.file,
+                what,
+                "export the model anew",
+            ));
+        }
+        let made = self.recipe.resize.map(|side| side as usize);
+        if self.origin == RecipeOrigin::Assumed && made != Some(found) {
+            let problem = format!(
+                "{file} does not say it and is a network for {found} pixels, expected {PUBLISHED_SIDE} \
+                 for {PUBLISHED_RECIPE}, which is taken where none is given; give the recipe that the \
+                 model was trained with, by name or as a file"
+            );
+            return Err(TrainError::config("--recipe", problem));
+        }
+        Ok(())
+    }
 }
 
 /// What was imported.
@@ -46,6 +160,10 @@ pub struct ImportReport {
     pub parameters: usize,
     /// Whether batch norms came folded into convolutions.
     pub has_folded_norms: bool,
+    /// What it expects of a picture.
+    pub recipe: Recipe,
+    /// Who says so.
+    pub recipe_origin: RecipeOrigin,
     /// Tensors of the file that an embedder has no use for.
     pub ignored: Vec<String>,
 }
@@ -54,19 +172,28 @@ pub struct ImportReport {
 ///
 /// # Errors
 /// [`TrainError::Model`] for a file that is none, or another network than those here, and where
-/// the folder's name is taken.
+/// the folder's name is taken; [`TrainError::Config`] for a side that the file contradicts, and where a
+/// recipe must be given.
 pub fn import(request: &ImportRequest) -> Result<ImportReport, TrainError> {
-    let of_recipe = request.recipe.resize.map(|side| side as usize);
-    let side = request.image_size.or(of_recipe).unwrap_or(PUBLISHED_SIDE);
-    let imported = import_file(&request.file, side)?;
-    let (report, config) = describe(request, imported_parts(&imported))?;
-    let card = card(&report, &request.recipe);
+    let input = Input::of(request)?;
+    let imported = import_file(&request.file, input.side(request.image_size))?;
+    input.check(request, imported.model.config().image_size)?;
+    let (report, config) = describe(request, imported_parts(&imported, input))?;
+    let card = card(&report);
     save_model(&request.output, &imported.model.state(), &config, &card)?;
     Ok(report)
 }
 
+/// [`PUBLISHED_RECIPE`].
+fn published() -> Recipe {
+    Recipe::named(PUBLISHED_RECIPE).expect("a name of `Recipe`'s, as a test here says")
+}
+
 /// The report on an imported model, but for where it went.
-fn imported_parts(imported: &Imported) -> (ImportReport, &facenet_model::ModelConfig) {
+fn imported_parts(
+    imported: &Imported,
+    input: Input,
+) -> (ImportReport, &facenet_model::ModelConfig) {
     let config = imported.model.config();
     let parameters = imported.model.parameters();
     let report = ImportReport {
@@ -78,6 +205,8 @@ fn imported_parts(imported: &Imported) -> (ImportReport, &facenet_model::ModelCo
         embedding_size: config.embedding_size,
         parameters: parameters.iter().map(|p| p.var.elem_count()).sum(),
         has_folded_norms: config.has_folded_norms,
+        recipe: input.recipe,
+        recipe_origin: input.origin,
         ignored: imported.report.tolerated.clone(),
     };
     (report, config)
@@ -92,7 +221,7 @@ fn describe(
         output: request.output.clone(),
         ..report
     };
-    let recipe = serde_json::to_value(&request.recipe).map_err(|error| {
+    let recipe = serde_json::to_value(&report.recipe).map_err(|error| {
         let what = format!("the recipe cannot be written ({error})");
         TrainError::checkpoint(&request.output, what, "give another recipe")
     })?;
@@ -116,7 +245,7 @@ fn file_name(path: &Path) -> String {
 }
 
 /// The README of an imported model.
-fn card(report: &ImportReport, recipe: &Recipe) -> String {
+fn card(report: &ImportReport) -> String {
     let norms = if report.has_folded_norms {
         "Its batch norms came folded into convolutions: a norm adds a bias and has no statistics of \
          data.\n"
@@ -142,7 +271,7 @@ fn card(report: &ImportReport, recipe: &Recipe) -> String {
          ## Limits\n\nA model reflects the people it was trained on and says nothing about others \
          until it is measured on them. Embeddings of faces are biometric data: keep them as \
          carefully as the pictures.\n",
-        in_words(recipe)
+        in_words(&report.recipe)
     )
 }
 
@@ -162,15 +291,121 @@ fn in_words(recipe: &Recipe) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facenet_model::{Architecture, ModelConfig};
+    use candle_core::{DType, Device};
+    use facenet_model::{Architecture, Model, ModelConfig, tensors_to_bytes, tensors_with_note};
+
+    /// What importing a network for 32 pixels gives: its recipe and who said so.
+    fn imported(
+        note: Option<&str>,
+        recipe: Option<&str>,
+        image_size: Option<usize>,
+    ) -> Result<(Recipe, RecipeOrigin), String> {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let file = scratch.path().join("a.safetensors");
+        let config = ModelConfig::new(Architecture::MobileFaceNet, 32, 8);
+        let state = Model::new(config, 1, DType::F32, &Device::Cpu).map(|model| model.state());
+        let state = state.expect("a size it can have");
+        let bytes = match note {
+            Some(note) => tensors_with_note(&state, note),
+            None => tensors_to_bytes(&state),
+        };
+        std::fs::write(&file, bytes.expect("encodable")).expect("writable");
+        let output = scratch.path().join("model");
+        let report = import(&ImportRequest {
+            file,
+            output: output.clone(),
+            recipe: recipe.map(|name| Recipe::named(name).expect("a known name")),
+            image_size,
+        });
+        assert_eq!(report.is_ok(), output.exists(), "whole, or not at all");
+        let report = report.map_err(|error| error.to_string())?;
+        Ok((report.recipe, report.recipe_origin))
+    }
+
+    const NOTE: &str = r#"{"image_size":32,"recipe":{"resize":40,"standardisation":"per-image"}}"#;
+
+    #[track_caller]
+    fn check_refused(found: Result<(Recipe, RecipeOrigin), String>, expected: &[&str]) {
+        let message = found.expect_err("refused");
+        for part in expected {
+            assert!(message.contains(part), "{message:?} lacks {part:?}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_is_the_one_given_or_the_files_own() {
+        let (recipe, origin) = imported(Some(NOTE), None, Some(32)).expect("its own");
+        assert_eq!((recipe.resize, recipe.centre_crop), (Some(40), None));
+        assert_eq!(origin, RecipeOrigin::File);
+        let given = Recipe::named("reference").expect("a known name");
+        for note in [Some(NOTE), Some("no JSON"), None] {
+            let found = imported(note, Some("reference"), None).expect("given");
+            assert_eq!(found, (given.clone(), RecipeOrigin::Given));
+        }
+    }
+
+    #[test]
+    fn a_recipe_that_would_be_wrong_is_asked_for() {
+        check_refused(
+            imported(None, None, None),
+            &[
+                "--recipe: ",
+                "a network for 32 pixels, expected 160",
+                "give the recipe",
+            ],
+        );
+        let broken = NOTE.replace("per-image", "a\\u001b");
+        check_refused(
+            imported(Some(&broken), None, None),
+            &[
+                "found a recipe of another form",
+                "a\\u{1b}",
+                "give --recipe",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_side_that_the_file_contradicts_is_refused() {
+        for (note, recipe) in [(Some(NOTE), None), (None, Some("reference"))] {
+            check_refused(
+                imported(note, recipe, Some(48)),
+                &[
+                    "--image-size: found 48",
+                    "is a network for 32 pixels; drop it",
+                ],
+            );
+        }
+        let lie = NOTE.replace(":32", ":48");
+        check_refused(
+            imported(Some(&lie), None, None),
+            &["a network for 32 pixels that calls itself one for 48"],
+        );
+    }
+
+    #[test]
+    fn a_file_that_says_nothing_is_taken_for_the_published_kind() {
+        let request = ImportRequest {
+            file: "nowhere.pt".into(),
+            output: "models/a".into(),
+            recipe: None,
+            image_size: None,
+        };
+        let input = Input::of(&request).expect("no note");
+        assert_eq!(input.side(None), PUBLISHED_SIDE);
+        assert_eq!(
+            (input.recipe.clone(), input.origin),
+            (published(), RecipeOrigin::Assumed)
+        );
+        input.check(&request, 160).expect("its side");
+    }
 
     #[test]
     fn a_card_and_a_configuration_say_where_a_model_came_from_and_name_no_folder() {
-        let recipe = Recipe::named(PUBLISHED_RECIPE).expect("a known name");
         let request = ImportRequest {
             file: "secret/place/graph.pb".into(),
             output: "models/a".into(),
-            recipe: recipe.clone(),
+            recipe: None,
             image_size: None,
         };
         let mut model = ModelConfig::new(Architecture::InceptionResnetV1, 160, 512);
@@ -184,12 +419,14 @@ mod tests {
             embedding_size: 512,
             parameters: 7,
             has_folded_norms: true,
+            recipe: published(),
+            recipe_origin: RecipeOrigin::Assumed,
             ignored: Vec::new(),
         };
         let (report, config) = describe(&request, (report, &model)).expect("plain values");
         assert_eq!(config.recipe["centre_crop"], 150);
         assert_eq!(config.training["imported"]["file"], "graph.pb");
-        let card = card(&report, &recipe);
+        let card = card(&report);
         for part in [
             "centre crop 150, resize 160, (x - 127.5) / 128",
             "704afe",

@@ -87,7 +87,7 @@ pub use error::{ExitClass, TrainError};
 pub use evaluate::{Embedded, Evaluation, ModelSource, embed, evaluate, evaluate_embeddings};
 pub use events::{EventWriter, LoggedEvent, read_events};
 pub use export::{ExportReport, ExportRequest, ExportedFile, export};
-pub use import::{ImportReport, ImportRequest, PUBLISHED_RECIPE, import};
+pub use import::{ImportReport, ImportRequest, PUBLISHED_RECIPE, RecipeOrigin, import};
 pub use loss::Loss;
 pub use memory::MemoryPlan;
 pub use mine_tensor::mine_tensor;

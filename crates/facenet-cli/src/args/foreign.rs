@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use facenet_train::PUBLISHED_RECIPE;
 
 use crate::values::{path, path_text};
 
@@ -27,10 +26,10 @@ pub struct ImportArgs {
     #[arg(long, short, value_parser = path)]
     pub output: PathBuf,
     /// Recipe that the model was trained with: reference, facenet-fixed-160, facenet-prewhiten-160,
-    /// or a TOML or JSON file
-    #[arg(long, value_name = "NAME|FILE", value_parser = path_text, default_value = PUBLISHED_RECIPE)]
-    pub recipe: String,
-    /// Side of the network's input, in pixels [the recipe's, or 160]
+    /// or a TOML or JSON file [the file's own, or facenet-fixed-160 for a network of 160 pixels]
+    #[arg(long, value_name = "NAME|FILE", value_parser = path_text)]
+    pub recipe: Option<String>,
+    /// Side of the network's input, in pixels, where the file does not say it [the recipe's, or 160]
     #[arg(long)]
     pub image_size: Option<usize>,
 }

@@ -1,14 +1,17 @@
 //! `facenet import`.
 
 use facenet_train::dataset::Recipe;
-use facenet_train::{ImportReport, ImportRequest, TrainError, import};
+use facenet_train::{
+    ImportReport, ImportRequest, PUBLISHED_RECIPE, RecipeOrigin, TrainError, import,
+};
 
 use crate::args::ImportArgs;
 use crate::failure::Failure;
 use crate::report::Output;
 
 pub(crate) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
-    let recipe = Recipe::from_name_or_file(&args.recipe).map_err(TrainError::from)?;
+    let recipe = args.recipe.as_deref().map(Recipe::from_name_or_file);
+    let recipe = recipe.transpose().map_err(TrainError::from)?;
     let report = import(&ImportRequest {
         file: args.file.clone(),
         output: args.output.clone(),
@@ -18,6 +21,11 @@ pub(crate) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
     if !report.ignored.is_empty() {
         let names = report.ignored.join(", ");
         output.remark(&format!("ignored tensors of no use here: {names}"));
+    }
+    if report.recipe_origin == RecipeOrigin::Assumed {
+        output.remark(&format!(
+            "the file says no recipe and --recipe is not given: taken for {PUBLISHED_RECIPE}"
+        ));
     }
     output.result(&text(&report), &report)
 }

@@ -10,11 +10,20 @@ fn the_examples_run_and_a_model_comes_back_as_it_was() {
     let (import, export) = (example(&scratch, "import"), example(&scratch, "export"));
     let file = import.split(' ').nth(1).expect("a file").to_owned();
     scratch
-        .run(&format!("export run/model --pytorch {file}"))
+        .run(&format!("export run/model --safetensors {file}"))
         .done();
     let imported = scratch.run(&format!("{import} --json")).done().json();
-    assert_eq!(imported["form"], "PyTorch state dictionary");
+    assert_eq!(imported["form"], "safetensors file");
     assert_eq!(imported["image_size"], 32);
+    assert_eq!(imported["recipe_origin"], "file");
+    let config = |model: &str| {
+        let text = fs::read(scratch.path(model).join("config.json")).expect(model);
+        serde_json::from_slice::<serde_json::Value>(&text).expect("JSON")
+    };
+    assert_eq!(
+        config("models/published")["recipe"],
+        config("run/model")["recipe"]
+    );
     let read = |name: &str| fs::read(scratch.path(name)).expect(name);
     let weights = "model.safetensors";
     assert_eq!(
@@ -26,6 +35,24 @@ fn the_examples_run_and_a_model_comes_back_as_it_was() {
     assert_eq!(file["form"], "ONNX");
     let bytes = read(file["path"].as_str().expect("a path"));
     assert_eq!(file["bytes"], bytes.len());
+}
+
+#[test]
+fn a_file_that_says_no_recipe_asks_for_one_unless_it_is_of_the_published_size() {
+    let scratch = Scratch::with_run();
+    scratch.run("export run/model --pytorch a.pt").done();
+    let refused = scratch.run("import a.pt --output b");
+    assert_eq!(refused.code, USAGE);
+    for part in ["--recipe: ", "a network for 32 pixels, expected 160"] {
+        assert!(refused.stderr.contains(part), "{}", refused.stderr);
+    }
+    let contradicted = scratch.run("import a.pt --output b --recipe reference --image-size 48");
+    assert_eq!(contradicted.code, USAGE);
+    assert!(!scratch.path("b").exists(), "nothing is half-loaded");
+    let line = scratch.run("import a.pt --output b --recipe reference --json");
+    let imported = line.done().json();
+    assert_eq!(imported["form"], "PyTorch state dictionary");
+    assert_eq!(imported["recipe_origin"], "given");
 }
 
 #[test]

@@ -6,12 +6,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use facenet_train::dataset::{DecodeLimits, Recipe};
+use facenet_train::dataset::DecodeLimits;
 use facenet_train::lfw::Flip;
 use facenet_train::model::{Arithmetic, Precision};
 use facenet_train::{
-    Evaluation, ImportRequest, ModelSource, PUBLISHED_RECIPE, PairsSource, Protocol, Silent,
-    Storage, evaluate, import,
+    Evaluation, ImportRequest, ModelSource, PairsSource, Protocol, Silent, Storage, evaluate,
+    import,
 };
 
 use crate::runs::Scratch;
@@ -51,7 +51,7 @@ fn imported(scratch: &Scratch, graph: PathBuf) -> PathBuf {
     let request = ImportRequest {
         file: graph,
         output: output.clone(),
-        recipe: Recipe::named(PUBLISHED_RECIPE).expect("a known name"),
+        recipe: None,
         image_size: None,
     };
     import(&request).expect("the published model");
