@@ -7,6 +7,7 @@ mod clock;
 mod commands;
 mod config_file;
 mod failure;
+mod idle;
 mod loss;
 mod memory;
 mod miner;

@@ -5,7 +5,8 @@ use facenet_train::{Loss, Strategy};
 use crate::args::TrainArgs;
 use crate::failure::Failure;
 
-/// Refuses flags that do nothing beside this loss.
+/// Refuses flags that do nothing beside this loss. Those that do nothing beside something else are
+/// [`check_idle`](crate::idle::check_idle)'s.
 ///
 /// # Errors
 /// A usage failure that names the first one.

@@ -8,6 +8,7 @@ use facenet_train::{Strategy, TrainConfig, fastest_precision};
 
 use crate::args::{RecipeArgs, TrainArgs};
 use crate::failure::Failure;
+use crate::idle::check_idle;
 use crate::loss::check_loss;
 use crate::strategy::strategy;
 use crate::values::expand;
@@ -40,6 +41,7 @@ pub(crate) fn train_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
         config.precision = fastest_precision(&config.device);
     }
     check_loss(args, config.loss)?;
+    check_idle(args, &config)?;
     refuse_both_sources(args)?;
     apply_recipe(&args.recipe, &mut config)?;
     apply_scoring(args, &mut config);
@@ -204,7 +206,7 @@ mod tests {
     use crate::args::{Cli, Command};
     use clap::Parser;
     use facenet_train::model::Precision;
-    use facenet_train::{Leftover, Loss, MiningMode, OptimizerKind};
+    use facenet_train::{Loss, MiningMode, OptimizerKind};
 
     fn config_of(line: &str) -> TrainConfig {
         let words = std::iter::once("facenet").chain(line.split_whitespace());
@@ -279,11 +281,11 @@ mod tests {
     #[test]
     fn without_a_folder_the_demo_applies_and_flags_beat_it() {
         assert_eq!(config_of("train"), TrainConfig::demo());
-        let changed = config_of("train --epoch-size 2 --random-flip=false --leftover carry");
+        let changed = config_of("train --epoch-size 2 --random-flip=false --patience 3");
         let expected = TrainConfig {
             epoch_size: 2,
             random_flip: false,
-            leftover: Leftover::Carry,
+            patience: Some(3),
             ..TrainConfig::demo()
         };
         assert_eq!(changed, expected);
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn drawn_identities_beside_a_folder_are_refused_and_idle_flags_are_not() {
+    fn drawn_identities_beside_a_folder_are_refused_and_settings_of_a_preset_are_not() {
         let refused = |line: &str| {
             let words = std::iter::once("facenet").chain(line.split_whitespace());
             let cli = Cli::try_parse_from(words).expect("understood");

@@ -279,11 +279,18 @@ impl TrainConfig {
         crate::validate::check(self)
     }
 
-    /// Names of the settings that do nothing beside this loss, strategy and choice of statistics,
-    /// and of what is no flag.
+    /// Names of the settings that do nothing beside this loss, strategy, sampler, course of the rate
+    /// and choice of statistics, and of what is no flag.
     pub fn idle_settings(&self) -> Vec<&'static str> {
         let mut idle = self.loss.idle_settings();
-        idle.extend([self.strategy.idle_setting(), "folded_bn"]);
+        idle.extend(self.strategy.idle_settings());
+        idle.push("folded_bn");
+        if self.sampler == Sampling::Random {
+            idle.extend(["look_alike_share", "look_alike_floor"]);
+        }
+        if self.learning_rate_schedule != Course::Polynomial {
+            idle.push("learning_rate_power");
+        }
         if self.freeze_bn {
             idle.push("bn_momentum");
         }

@@ -24,11 +24,12 @@ impl Strategy {
         }
     }
 
-    /// The setting that belongs to the other strategy and does nothing here.
-    pub fn idle_setting(self) -> &'static str {
+    /// The settings that belong to the other strategy and do nothing here.
+    pub fn idle_settings(self) -> &'static [&'static str] {
         match self {
-            Self::OnePass => "batch_size",
-            Self::Reference => "chunk_size",
+            // A round is embedded as it is trained on, and its triplets are visited and not held.
+            Self::OnePass => &["batch_size", "max_triplets", "mining_mode", "leftover"],
+            Self::Reference => &["chunk_size"],
         }
     }
 }

@@ -136,7 +136,7 @@ fn flags_that_the_batch_norms_of_the_pretrained_model_leave_no_room_for() {
         ),
         (
             "folded",
-            "--mining-mode train",
+            "--strategy reference --mining-mode train",
             "--mining-mode: found train",
             "give eval",
         ),

@@ -17,6 +17,17 @@ pub enum Course {
     Polynomial,
 }
 
+impl Course {
+    /// Its name on a command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exponential => "exponential",
+            Self::Cosine => "cosine",
+            Self::Polynomial => "polynomial",
+        }
+    }
+}
+
 /// A course over so many steps, with a rise before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -60,6 +71,14 @@ impl Shape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_those_that_are_stored() {
+        for course in [Course::Exponential, Course::Cosine, Course::Polynomial] {
+            let stored = serde_json::to_value(course).expect("a name");
+            assert_eq!(stored, course.name());
+        }
+    }
 
     /// Factors at the steps, of a run of 100.
     #[track_caller]

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 /// all runs have the same configuration.
 const FLAGS: &str = "--model-def tiny --image-size 16 --embedding-size 8 --keep-probability 0.8 \
     --synthetic-identities 12 --synthetic-images 4 --synthetic-test-identities 6 \
-    --lfw-nrof-folds 2 --people-per-batch 4 --images-per-person 3 --max-triplets 1000 \
+    --lfw-nrof-folds 2 --people-per-batch 4 --images-per-person 3 \
     --margin 0.1 --learning-rate 0.001 --moving-average-decay 0.9 --weight-decay 1e-4 \
     --epoch-size 10 --max-nrof-epochs 3 --checkpoint-every 3 --loader-threads 1 --threads 1 \
     --models-base-dir models --logs-base-dir logs";

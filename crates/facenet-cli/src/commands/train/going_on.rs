@@ -7,6 +7,7 @@ use facenet_train::{ResumeOverrides, TrainConfig, stored_config};
 
 use crate::args::{Preset, TrainArgs};
 use crate::failure::Failure;
+use crate::idle::check_idle;
 use crate::loss::check_loss;
 use crate::report::Output;
 use crate::train_config::{explicit_flags, overlaid};
@@ -46,6 +47,7 @@ pub(super) fn overrides(
         return Err(refusal(first, &changed));
     }
     check_loss(args, asked.loss)?;
+    check_idle(args, &asked)?;
     let all = stored.differences(&asked);
     if !all.is_empty() {
         output.remark(&format!("from here on: {}", all.join(", ")));
