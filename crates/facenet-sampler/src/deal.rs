@@ -23,6 +23,14 @@ pub(crate) struct Deal {
     width: usize,
 }
 
+/// Where a [`Deal`] stands, without its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    cycle: u64,
+    entered: usize,
+    window: Vec<u32>,
+}
+
 impl Deal {
     /// - `most`: identities of a round at most
     pub(crate) fn new(sizes: &[u32], seed: u64, most: usize) -> Self {
@@ -72,6 +80,25 @@ impl Deal {
     /// Takes the identity at a place of the window.
     pub(crate) fn remove(&mut self, at: usize) -> u32 {
         self.window.remove(at)
+    }
+
+    /// What [`Deal::go_back`] needs: who waits, and of which cycle.
+    pub(crate) fn place(&self) -> Place {
+        Place {
+            cycle: self.cycle,
+            entered: self.entered,
+            window: self.window.clone(),
+        }
+    }
+
+    /// Undoes what was dealt since. The order is drawn again where a cycle has begun.
+    pub(crate) fn go_back(&mut self, place: Place) {
+        if place.cycle != self.cycle {
+            self.order = order(self.order.len(), self.seed, place.cycle);
+        }
+        self.cycle = place.cycle;
+        self.entered = place.entered;
+        self.window = place.window;
     }
 
     /// Appends what [`Deal::read`] needs: cycle, how far, how many wait, who.

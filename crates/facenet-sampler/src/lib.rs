@@ -14,6 +14,6 @@ pub use config::SamplerConfig;
 pub use deal::WINDOW;
 pub use draw::{ChaChaDraw, Draw};
 pub use error::SamplerError;
-pub use look_alike::{LookAlikeConfig, LookAlikes};
+pub use look_alike::{LookAlikeConfig, LookAlikePlace, LookAlikes};
 pub use sample::{Sample, sample_people};
 pub use sampler::Sampler;

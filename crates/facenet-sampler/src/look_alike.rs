@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Code, Coder, planes_at};
-use crate::deal::Deal;
+use crate::deal::{Deal, Place};
 use crate::{ChaChaDraw, Sample, SamplerConfig, SamplerError};
 
 /// Purpose of the draws of images.
@@ -215,6 +215,21 @@ impl LookAlikes {
         self.codes[identity as usize]
     }
 
+    /// What [`LookAlikes::go_back`] needs: no more than who waits, 128 KB.
+    pub fn place(&self) -> LookAlikePlace {
+        LookAlikePlace {
+            rounds: self.rounds,
+            deal: self.deal.place(),
+        }
+    }
+
+    /// Undoes the rounds since this place of the same sampler: they come again. What was learnt since
+    /// stays.
+    pub fn go_back(&mut self, place: LookAlikePlace) {
+        self.rounds = place.rounds;
+        self.deal.go_back(place.deal);
+    }
+
     /// All that later rounds depend on besides the configuration and what will be learnt.
     pub fn state(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -253,6 +268,13 @@ impl LookAlikes {
         }
         Ok(())
     }
+}
+
+/// Between which rounds a [`LookAlikes`] stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookAlikePlace {
+    rounds: u64,
+    deal: Place,
 }
 
 /// A round being dealt.

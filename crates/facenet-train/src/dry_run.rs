@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::compute::on_threads;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::head::Head;
 use crate::memory::MemoryPlan;
 use crate::observer::{Event, Observer};
 use crate::resident::peak_rss_mib;
@@ -55,9 +56,9 @@ fn try_out(config: &TrainConfig, observer: &mut dyn Observer) -> Result<DryRun, 
     let (mut engine, memory) = fresh_engine(&config, &[], observer)?;
     // Every later step has it from the beginning.
     let parameters = engine.model.parameters();
-    engine
-        .optimizer
-        .prepare(parameters.iter().map(|p| (p.name, p.var)))?;
+    let of_network = parameters.iter().map(|p| (p.name, p.var));
+    let of_head = engine.head.iter().flat_map(Head::parameters);
+    engine.optimizer.prepare(of_network.chain(of_head))?;
     drop(parameters);
     let mut clock = Clock {
         observer,

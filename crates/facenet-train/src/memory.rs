@@ -23,7 +23,7 @@ const LATER: f64 = 6.0;
 /// The memory of a run in MiB, by what it is for: of the host, which is all of it on the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct MemoryPlan {
-    /// The program and its list of images.
+    /// The program, its list of images, and what everyone looks like.
     pub program_mib: f64,
     /// Weights, running statistics and their moving average.
     pub model_mib: f64,
@@ -49,10 +49,18 @@ pub struct MemoryPlan {
     pub total_mib: f64,
 }
 
+/// What a run holds before there is a network, in MiB.
+pub(crate) struct Before {
+    /// What is resident.
+    pub(crate) resident: f64,
+    /// What is held and will be resident, and is not yet: memory that nobody has written to.
+    pub(crate) unseen: f64,
+    /// Of what everyone looks like, the part that a checkpoint is written from a copy of.
+    pub(crate) copied: f64,
+}
+
 impl MemoryPlan {
     /// Plans a run whose network has been built and nothing else of it.
-    ///
-    /// - `before`: MiB resident before there was a network
     ///
     /// # Errors
     /// candle's own.
@@ -60,13 +68,13 @@ impl MemoryPlan {
         config: &TrainConfig,
         model: &Model,
         head: Option<&Head>,
-        before: f64,
+        before: &Before,
     ) -> Result<Self, TrainError> {
         let sizes = Sizes::of(config, model, head);
         let images = Images::of(config);
         let activations = model.planned_bytes(&passes(config))?;
         let mut plan = Self {
-            program_mib: before + LATER,
+            program_mib: before.resident + before.unseen + LATER,
             model_mib: 2.0 * sizes.state,
             optimizer_mib: sizes.slots,
             gradients_mib: sizes.parameters * images.graphs(),
@@ -75,7 +83,7 @@ impl MemoryPlan {
             loader_mib: images.loading,
             images_mib: images.held,
             step_mib: 0.0,
-            saving_mib: (3.0 * sizes.slots).max(3.0 * sizes.state),
+            saving_mib: (3.0 * sizes.slots).max(3.0 * sizes.state) + before.copied,
             total_mib: 0.0,
         };
         let always = plan.program_mib
@@ -228,7 +236,12 @@ mod tests {
 
     fn plan(config: &TrainConfig) -> MemoryPlan {
         let model = Model::new(config.model(), 1, DType::F32, &Device::Cpu).expect("a network");
-        MemoryPlan::new(config, &model, None, 10.0).expect("a network")
+        let before = Before {
+            resident: 10.0,
+            unseen: 0.0,
+            copied: 0.0,
+        };
+        MemoryPlan::new(config, &model, None, &before).expect("a network")
     }
 
     #[test]
@@ -252,6 +265,23 @@ mod tests {
         let reference = Images::of(&tiny(Strategy::Reference));
         assert_eq!((reference.loading, reference.held), (mib(20.0), mib(18.0)));
         assert_eq!((one_pass.graphs(), reference.graphs()), (2.0, 1.0));
+    }
+
+    #[test]
+    fn what_is_copied_for_a_checkpoint_is_there_beside_its_tensors() {
+        let config = tiny(Strategy::OnePass);
+        let model = Model::new(config.model(), 1, DType::F32, &Device::Cpu).expect("a network");
+        let saving = |copied| {
+            let before = Before {
+                resident: 10.0,
+                unseen: 2.0,
+                copied,
+            };
+            let plan = MemoryPlan::new(&config, &model, None, &before).expect("a network");
+            assert_eq!(plan.program_mib, 12.0 + LATER);
+            plan.saving_mib
+        };
+        assert!((saving(400.0) - saving(0.0) - 400.0).abs() < 1e-9);
     }
 
     #[test]

@@ -38,18 +38,23 @@ impl Engine {
             return Ok(false);
         }
         let chunk_size = self.progress.config.chunk_size;
-        let embedded = Embedded::new(&self.model, &round, chunk_size, mode.clone(), observer)?;
+        let mut embedded = Embedded::new(&self.model, &round, chunk_size, mode.clone(), observer)?;
         let mut distances = Distances::new();
         let (statistics, mean) = self.mine_whole(&round, &embedded, &mut distances)?;
-        self.rounds.learn(&round.ids, &embedded.values);
         self.end_round(&round.ids, &statistics, began, observer)?;
-        let Some(mean) = mean else { return Ok(false) };
+        let Some(mean) = mean else {
+            self.rounds.learn(&round.ids, &embedded.values);
+            return Ok(false);
+        };
         began = Instant::now();
         let seen = Stepped {
             spread: spread(&embedded.values, embedded.dim),
             ..seen(&mean, round.ids.len(), distances.quantiles())
         };
+        let values = std::mem::take(&mut embedded.values);
         let gradients = embedded.back(&self.model, &round, &mean.gradient, observer)?;
+        // Nobody is asked whether to stop from here on.
+        self.rounds.learn(&round.ids, &values);
         let manner = Manner {
             mode,
             cost: Cost::of(&self.progress.config),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use facenet_dataset::ImageId;
-use facenet_sampler::{CODE_BYTES, LookAlikeConfig, LookAlikes};
+use facenet_sampler::{CODE_BYTES, LookAlikeConfig, LookAlikePlace, LookAlikes};
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::member;
@@ -36,8 +36,10 @@ impl Sampling {
     }
 }
 
+/// Between which rounds a run stands, where their numbers do not say all.
+pub(crate) struct RoundsPlace(Option<LookAlikePlace>);
+
 /// The rounds of a run, one after another.
-#[derive(Clone)]
 pub(crate) struct Rounds {
     look_alikes: Option<LookAlikes>,
 }
@@ -72,7 +74,20 @@ impl Rounds {
         }
     }
 
-    /// Remembers what the people of some images look like.
+    /// What [`Rounds::go_back`] needs: little, however many identities there are.
+    pub(crate) fn place(&self) -> RoundsPlace {
+        RoundsPlace(self.look_alikes.as_ref().map(LookAlikes::place))
+    }
+
+    /// Undoes the rounds since, but for what [`Rounds::learn`] has remembered.
+    pub(crate) fn go_back(&mut self, place: RoundsPlace) {
+        if let (Some(look_alikes), Some(place)) = (&mut self.look_alikes, place.0) {
+            look_alikes.go_back(place);
+        }
+    }
+
+    /// Remembers what the people of some images look like. Nothing undoes it: it comes after the last
+    /// place at which the work of its round may be stopped.
     ///
     /// - `values`: `[ids.len(), dim]` row-major, finite
     pub(crate) fn learn(&mut self, ids: &[ImageId], values: &[f32]) {
@@ -102,13 +117,24 @@ impl Rounds {
         })
     }
 
-    /// Bytes of codes, of which memory takes note only when identities are seen.
+    /// Bytes of what is held of each identity, of some of which memory takes note only when
+    /// the identity is seen.
     pub(crate) fn bytes(&self, sizes: &[u32]) -> usize {
-        self.look_alikes
-            .as_ref()
-            .map_or(0, |_| sizes.len() * CODE_BYTES)
+        self.of_each(sizes, IDENTITY_BYTES)
+    }
+
+    /// Bytes of the codes in [`Rounds::state`].
+    pub(crate) fn state_bytes(&self, sizes: &[u32]) -> usize {
+        self.of_each(sizes, CODE_BYTES)
+    }
+
+    fn of_each(&self, sizes: &[u32], bytes: usize) -> usize {
+        self.look_alikes.as_ref().map_or(0, |_| sizes.len() * bytes)
     }
 }
+
+/// Bytes of an identity: its code, its number of images and its place.
+const IDENTITY_BYTES: usize = CODE_BYTES + 2 * size_of::<u32>();
 
 #[cfg(test)]
 mod tests {
@@ -135,7 +161,8 @@ mod tests {
         };
         let (random, alike) = (rounds(Sampling::Random), rounds(Sampling::LookAlike));
         assert_eq!((random.state(), random.bytes(&[3; 5])), (None, 0));
-        assert_eq!(alike.bytes(&[3; 5]), 5 * 48);
+        assert_eq!(alike.bytes(&[3; 5]), 5 * 56);
+        assert_eq!(alike.state_bytes(&[3; 5]), 5 * 48);
         // Rounds, cycle, entered, waiting: nobody has been let in before the first round.
         assert_eq!(alike.state().map(|state| state.len()), Some(32 + 5 * 48));
     }

@@ -9,7 +9,9 @@ use candle_core::{DType, Device, Tensor};
 use facenet_model::Model;
 use serde::Serialize;
 
-use crate::checkpoint::{Checkpoint, PROGRESS_FILE, latest, read_progress, verify_checkpoint};
+use crate::checkpoint::{
+    Checkpoint, PROGRESS_FILE, checkpoint_path, latest, read_progress, verify_checkpoint,
+};
 use crate::claim::Claim;
 use crate::compute::on_threads;
 use crate::config::TrainConfig;
@@ -19,7 +21,7 @@ use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::first_model::first_model;
 use crate::head::Head;
-use crate::memory::{MemoryPlan, mib, resident_without};
+use crate::memory::{Before, MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
 use crate::overrides::ResumeOverrides;
@@ -28,6 +30,7 @@ use crate::progress::Progress;
 use crate::record::Record;
 use crate::resident::peak_rss_mib;
 use crate::rewind::rewind;
+use crate::rollback::OnCollapse;
 use crate::rounds::Rounds;
 use crate::schedule::{RateAt, Schedule};
 use crate::scoring::ScoringSet;
@@ -132,12 +135,18 @@ pub(crate) fn fresh_engine(
     let fingerprint = fingerprint(&*pictures);
     let sizes = pictures.sizes();
     let head = Head::of(config, &sizes, &device)?;
+    let without_rounds = resident_without(0);
     let rounds = Rounds::new(config, &sizes)?;
+    let seen = resident_without(0) - without_rounds;
     let plan = Plan::new(config, pictures)?;
     warn_of_no_step(&plan.schedule, observer);
-    let before = resident_without(0) + mib(rounds.bytes(&sizes));
+    let before = Before {
+        resident: resident_without(0),
+        unseen: (mib(rounds.bytes(&sizes)) - seen).max(0.0),
+        copied: mib(rounds.state_bytes(&sizes)),
+    };
     let model = first_model(config, &plan.feed, &sizes, &device, observer)?;
-    let memory = MemoryPlan::new(config, &model, head.as_ref(), before)?;
+    let memory = MemoryPlan::new(config, &model, head.as_ref(), &before)?;
     observer.event(&Event::Planned(&memory));
     let engine = Engine {
         optimizer: Optimizer::new(&config.optimizer()),
@@ -188,7 +197,7 @@ fn go_on(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let Checkpoint {
-        progress,
+        mut progress,
         model,
         ema: shadow,
         head: head_state,
@@ -207,13 +216,17 @@ fn go_on(
     let mut rounds = Rounds::new(&config, &sizes)?;
     rounds.restore(folder)?;
     let plan = Plan::new(&config, pictures)?;
-    let before = resident_without(bytes_of([&model, &state].into_iter().chain(&shadow)));
+    let before = Before {
+        resident: resident_without(bytes_of([&model, &state].into_iter().chain(&shadow))),
+        unseen: 0.0,
+        copied: mib(rounds.state_bytes(&sizes)),
+    };
     let (model, _) = Model::from_tensors(config.model(), model, DType::F32, &device)?;
     let model = model
         .with_arithmetic(config.arithmetic())
         .with_frozen_norms(config.freeze_bn);
     model.set_updates(progress.statistics_updates);
-    let memory = MemoryPlan::new(&config, &model, head.as_ref(), before)?;
+    let memory = MemoryPlan::new(&config, &model, head.as_ref(), &before)?;
     observer.event(&Event::Planned(&memory));
     let mut ema = Ema::new(config.moving_average_decay, &model.state())?;
     if let Some(shadow) = shadow {
@@ -226,6 +239,7 @@ fn go_on(
     optimizer.load_state(&state, parameters.chain(of_head))?;
     drop(state);
     let run_dir = run_dir_of(folder)?;
+    note_good(&mut progress, folder, &run_dir);
     let record = Record::reopen(&config, &run_dir, claim, &request.command_line)?;
     let note = format!(
         "going on from {} after step {}",
@@ -253,6 +267,17 @@ fn go_on(
         memory,
         observer,
     )
+}
+
+/// Lets a run go back to the checkpoint that it goes on from, where that may be and the checkpoint,
+/// written without the flag, does not say it.
+fn note_good(progress: &mut Progress, folder: &Path, run_dir: &Path) {
+    let can_go_back = progress.config.on_collapse == OnCollapse::Rollback;
+    let is_its_own = folder == checkpoint_path(run_dir, progress.step);
+    let watch = &mut progress.watch;
+    if can_go_back && is_its_own && watch.last_good.is_none() && watch.is_good() {
+        watch.last_good = Some(progress.step);
+    }
 }
 
 fn bytes_of<'a>(sets: impl Iterator<Item = &'a BTreeMap<String, Tensor>>) -> usize {

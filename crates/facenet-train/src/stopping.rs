@@ -8,14 +8,14 @@ use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::observer::Observer;
 use crate::progress::Progress;
-use crate::rounds::Rounds;
+use crate::rounds::RoundsPlace;
 
-/// All of a run that work changes before it is complete. Weights, their average and the
-/// optimizer's state are not among it: a step changes them at its very end.
+/// All of a run that work changes before it is complete. Weights, their average, the optimizer's
+/// state and what people look like are not among it: they change after the last question.
 struct Moment {
     statistics: BTreeMap<String, Tensor>,
     updates: u64,
-    rounds: Rounds,
+    rounds: RoundsPlace,
     progress: Progress,
 }
 
@@ -76,7 +76,7 @@ impl Engine {
         Ok(Moment {
             statistics: self.model.running_statistics()?,
             updates: self.model.updates(),
-            rounds: self.rounds.clone(),
+            rounds: self.rounds.place(),
             progress: self.progress.clone(),
         })
     }
@@ -84,7 +84,7 @@ impl Engine {
     fn go_back(&mut self, before: Moment) -> Result<(), TrainError> {
         self.model.set_running_statistics(&before.statistics)?;
         self.model.set_updates(before.updates);
-        self.rounds = before.rounds;
+        self.rounds.go_back(before.rounds);
         self.progress = before.progress;
         Ok(())
     }

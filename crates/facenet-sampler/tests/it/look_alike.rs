@@ -207,6 +207,26 @@ proptest! {
     }
 
     #[test]
+    fn rounds_that_were_undone_come_again(
+        case in arb_case(),
+        before in 0usize..20,
+        undone in 1usize..30,
+    ) {
+        let mut sampler = case.sampler();
+        for _ in 0..before {
+            let round = sampler.round();
+            case.learn(&mut sampler, &round);
+        }
+        let (place, state) = (sampler.place(), sampler.state());
+        let rounds: Vec<_> = (0..undone).map(|_| sampler.round()).collect();
+        sampler.go_back(place);
+        prop_assert_eq!(sampler.state(), state);
+        for round in rounds {
+            prop_assert_eq!(sampler.round(), round);
+        }
+    }
+
+    #[test]
     fn any_bytes_are_a_state_or_refused(
         case in arb_case(),
         at in any::<prop::sample::Index>(),

@@ -8,7 +8,7 @@ use facenet_train::miner::Rule;
 use facenet_train::model::{load_config, load_tensors, save_model};
 use facenet_train::{
     Checkpoint, Event, ExitClass, Loss, OnCollapse, OptimizerKind, Outcome, Progress,
-    ResumeOverrides, Sampling, TrainConfig, TrainRequest, train,
+    ResumeOverrides, ResumeRequest, Sampling, TrainConfig, TrainRequest, resume, train,
 };
 
 use crate::one_pass::one_pass;
@@ -125,6 +125,52 @@ fn check_going_back(scratch: &Scratch, loss: Loss) {
     let told_of = |text: &str| told.warnings.iter().filter(|w| w.contains(text)).count();
     assert_eq!(told_of("going back to step 2, with the learning rate"), 3);
     assert_eq!(told_of("rollback 3 of 3"), 1);
+}
+
+#[test]
+fn a_run_that_is_given_the_flag_late_goes_back_to_where_it_went_on_from() {
+    let scratch = Scratch::new();
+    let rates = scratch.path("rates.txt");
+    fs::write(&rates, "0: 1e-4\n1: 1e38\n").expect("writable");
+    let config = TrainConfig {
+        optimizer: OptimizerKind::Mom,
+        learning_rate: 0.0,
+        learning_rate_schedule_file: rates,
+        epoch_size: 2,
+        max_nrof_epochs: 5,
+        checkpoint_every: None,
+        ..one_pass(scratch.config())
+    };
+    let (outcome, told) = listen(config.clone());
+    check_error(
+        &outcome.expect_err("no number survives this"),
+        ExitClass::Diverged,
+        "step 3: ",
+    );
+    assert!(told.warnings.is_empty(), "{:?}", told.warnings);
+    let run = scratch.path("models");
+    let asked = TrainConfig {
+        on_collapse: OnCollapse::Rollback,
+        ..config
+    };
+    let request = ResumeRequest {
+        dir: run.join(&names(&run)[0]),
+        overrides: ResumeOverrides {
+            config: Some(Box::new(asked)),
+            ..ResumeOverrides::default()
+        },
+        command_line: Vec::new(),
+    };
+    let mut warnings = Vec::new();
+    let outcome = resume(&request, &mut |event: &Event<'_>| {
+        if let Event::Warning(text) = event {
+            warnings.push((*text).to_owned());
+        }
+    });
+    let error = outcome.expect_err("nor does any survive a 64th of it");
+    check_error(&error, ExitClass::Diverged, "step 3: ");
+    let back = |text: &&String| text.contains("going back to step 2, with the learning rate");
+    assert_eq!(warnings.iter().filter(back).count(), 3, "{warnings:?}");
 }
 
 #[test]
