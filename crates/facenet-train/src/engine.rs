@@ -49,6 +49,11 @@ pub(crate) struct Engine {
     pub(crate) last: Option<Last>,
 }
 
+/// Whether images are of one identity: two of them, or more.
+fn is_one_identity(ids: &[ImageId]) -> bool {
+    ids.len() >= 2 && ids.windows(2).all(|two| two[0].identity == two[1].identity)
+}
+
 /// The scores of the last epoch's end.
 #[derive(Default)]
 pub(crate) struct Last {
@@ -279,7 +284,8 @@ impl Engine {
             rounds: self.progress.empty_rounds,
             rule: self.progress.config.rule.to_string(),
             last_loss: self.last_loss,
-            is_one_identity: ids.windows(2).all(|two| two[0].identity == two[1].identity),
+            images: ids.len(),
+            is_one_identity: is_one_identity(ids),
         })
     }
 
@@ -366,5 +372,22 @@ impl Engine {
             Some(every) if self.progress.step.is_multiple_of(every) => self.save(observer),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_identity_has_two_images_or_more() {
+        let of = |identities: &[u32]| {
+            let ids = identities
+                .iter()
+                .map(|&identity| ImageId { identity, image: 0 });
+            is_one_identity(&ids.collect::<Vec<_>>())
+        };
+        assert!(!of(&[]) && !of(&[3]));
+        assert!(of(&[3, 3, 3]) && !of(&[3, 3, 4]));
     }
 }

@@ -67,7 +67,7 @@ pub enum TrainError {
         "step {step}: {rounds} rounds in a row gave no triplet under rule {rule} (last loss: \
          {}); {}",
         .last_loss.map_or_else(|| "none yet".to_owned(), |loss| loss.to_string()),
-        remedy_of_starvation(*.is_one_identity)
+        remedy_of_starvation(*.images, *.is_one_identity)
     )]
     Starved {
         /// Optimizer steps made before.
@@ -78,7 +78,9 @@ pub enum TrainError {
         rule: String,
         /// Loss of the last step, if there was one.
         last_loss: Option<f64>,
-        /// Whether all images of the last of them were of one identity.
+        /// Images of the last of them that could be read.
+        images: usize,
+        /// Whether those, two or more, were of one identity.
         is_one_identity: bool,
     },
     /// A checkpoint is not what this run can go on from.
@@ -233,6 +235,7 @@ impl TrainError {
             rounds,
             rule: rule.into(),
             last_loss,
+            images: 2,
             is_one_identity: false,
         }
     }
@@ -328,8 +331,11 @@ fn remedy_of_divergence(step: u64) -> &'static str {
     }
 }
 
-fn remedy_of_starvation(is_one_identity: bool) -> &'static str {
-    if is_one_identity {
+fn remedy_of_starvation(images: usize, is_one_identity: bool) -> &'static str {
+    if images < 2 {
+        "of the last round's images no two could be read: mend the images, as `facenet doctor` lists \
+         them"
+    } else if is_one_identity {
         "all images of the last round are of one identity, and a negative is of another: add \
          identities with readable images"
     } else {
@@ -350,6 +356,24 @@ mod tests {
         assert_eq!(error.exit_class(), class);
         assert_eq!(error.exit_class().code(), code);
         assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn a_round_that_could_not_be_read_is_not_said_to_be_of_one_identity() {
+        let said = |images, is_one_identity| {
+            let error = TrainError::Starved {
+                step: 0,
+                rounds: 3,
+                rule: "violating".to_owned(),
+                last_loss: None,
+                images,
+                is_one_identity,
+            };
+            error.to_string()
+        };
+        assert!(said(0, false).contains("no two could be read: mend the images"));
+        assert!(said(9, true).contains("are of one identity"));
+        assert!(said(9, false).contains("raise --margin"));
     }
 
     #[test]
