@@ -55,12 +55,13 @@ pub(crate) fn warn_of_strays(dir: &Path, report: &LoadReport, observer: &mut dyn
 }
 
 impl TrainConfig {
-    /// Takes over a saved model's network, sizes and recipe; folded batch norms are frozen, unless
-    /// they are to be unfolded.
+    /// Takes over a saved model's network, sizes, momentum of batch norms and recipe; folded batch norms
+    /// are frozen, unless they are to be unfolded.
     pub fn take_model(&mut self, saved: &SavedModel) {
         self.model_def = saved.model.architecture;
         self.image_size = saved.model.image_size;
         self.embedding_size = saved.model.embedding_size;
+        self.bn_momentum = saved.model.bn_momentum;
         self.centre_crop = saved.recipe.centre_crop;
         self.resize = saved.recipe.resize;
         self.standardisation = saved.recipe.standardisation;
@@ -85,8 +86,10 @@ mod tests {
                 standardisation: Standardisation::Fixed,
             },
         };
+        saved.model.bn_momentum = 0.005;
         let mut config = TrainConfig::demo();
         config.take_model(&saved);
+        assert_eq!(config.model().bn_momentum, 0.005);
         assert_eq!(config.recipe(), saved.recipe);
         assert_eq!((config.image_size, config.embedding_size), (160, 512));
         assert_eq!(config.model_def, Architecture::InceptionResnetV1);

@@ -105,6 +105,9 @@ fn fresh_config(args: &TrainArgs) -> Result<TrainConfig, Failure> {
     let wanted = config.recipe();
     check_norms(args, &saved)?;
     config.take_model(&saved);
+    if let Some(momentum) = args.bn_momentum {
+        config.bn_momentum = momentum;
+    }
     let differing = differing(args, &wanted, &saved);
     if differing.is_empty() {
         return Ok(config);
