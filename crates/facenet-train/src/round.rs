@@ -3,6 +3,8 @@
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod rules;
 
 use std::ops::Range;
 
