@@ -5,6 +5,7 @@ mod cluster;
 mod compute;
 mod course;
 mod doctor;
+mod examples;
 mod foreign;
 mod identification;
 mod loss;
@@ -107,10 +108,13 @@ pub enum LogLevel {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train an embedding network; without --data-dir, a demo on synthetic identities
+    #[command(long_about = examples::TRAIN)]
     Train(Box<TrainArgs>),
     /// Score a model, or stored embeddings, on verification pairs
+    #[command(long_about = examples::EVALUATE)]
     Evaluate(EvaluateArgs),
     /// Write the embeddings of images
+    #[command(long_about = examples::EMBED)]
     Embed(EmbedArgs),
     /// Find the threshold of a wanted false accept rate and store it with the model
     #[command(long_about = people::CALIBRATE_EXAMPLE)]
@@ -137,10 +141,13 @@ pub enum Command {
     #[command(long_about = foreign::EXPORT_EXAMPLE)]
     Export(ExportArgs),
     /// Write a pairs file for a folder of identities
+    #[command(long_about = examples::PAIRS)]
     Pairs(PairsArgs),
     /// Write synthetic identities as folders, with a pairs file
+    #[command(long_about = examples::SYNTH)]
     Synth(SynthArgs),
     /// Choose triplets among stored embeddings
+    #[command(long_about = examples::MINE)]
     Mine(MineArgs),
     /// Look through a training folder for what would make training on it wrong
     #[command(long_about = doctor::DOCTOR_EXAMPLE)]
@@ -149,11 +156,13 @@ pub enum Command {
     #[command(long_about = report::REPORT_EXAMPLE)]
     Report(ReportArgs),
     /// Time a part of the work on this machine
+    #[command(long_about = examples::BENCH)]
     Bench(BenchArgs),
     /// Try on this machine and file system what is promised of a run's checkpoints
     #[command(long_about = prove::PROVE_EXAMPLE)]
     Prove(ProveArgs),
     /// Print a completion script for a shell
+    #[command(long_about = examples::COMPLETIONS)]
     Completions(CompletionsArgs),
     /// Write manual pages, one for each command
     #[command(long_about = MAN_EXAMPLE)]

@@ -91,6 +91,13 @@ impl Report {
         }
     }
 
+    /// Each fold's number and accuracy.
+    fn by_fold(&self) -> String {
+        let folds = self.folds.iter().zip(&self.accuracy);
+        let folds = folds.map(|(fold, accuracy)| format!("{fold}: {accuracy:.5}"));
+        folds.collect::<Vec<_>>().join(", ")
+    }
+
     fn lacking(&self) -> impl Iterator<Item = (&'static str, &[u32])> {
         let kinds = [
             ("same", &self.folds_without_same),
@@ -120,6 +127,7 @@ impl fmt::Display for Report {
             f,
             "95 % interval of the accuracy (Wilson): {low:.5} to {high:.5}"
         )?;
+        writeln!(f, "Accuracy by fold: {}", self.by_fold())?;
         writeln!(
             f,
             "All thresholds: accuracy {:.5}+-{:.5}, AUC {}, EER {}",
@@ -182,6 +190,13 @@ mod tests {
             text.ends_with("Pairs: 2 same, 2 different, 2 folds"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn each_folds_accuracy_has_a_place_in_a_line() {
+        let text = text(1.0, BOTH);
+        let expected = "\nAccuracy by fold: 1: 1.00000, 2: 1.00000\n";
+        assert!(text.contains(expected), "{text}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod demo;
 mod doctor;
 mod embed;
 mod evaluate;
+mod examples;
 mod exit_codes;
 mod extremes;
 mod foreign;
