@@ -347,6 +347,28 @@ fn a_pretrained_model_brings_its_own_network() {
     assert_eq!(new["model"]["image_size"], 32, "{new}");
 }
 
+#[test]
+fn a_pretrained_model_brings_the_momentum_of_its_norms_unless_one_is_typed() {
+    let scratch = Scratch::with_run();
+    let momentum = "\"bn_momentum\": ";
+    scratch.edit(
+        "run/model/config.json",
+        &format!("{momentum}0.1"),
+        &format!("{momentum}0.005"),
+    );
+    for (flags, expected) in [("", 0.005), ("--bn-momentum 0.2", 0.2)] {
+        let line = format!(
+            "train --json --data-dir faces --pretrained-model run/model --people-per-batch 4 \
+             --images-per-person 3 --epoch-size 1 --max-nrof-epochs 1 --models-base-dir models \
+             --logs-base-dir logs {flags}"
+        );
+        let object = scratch.run(&line).done().json();
+        let text = file_of(&scratch, &object, "model_dir", "config.json");
+        let config: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(config["model"]["bn_momentum"], expected, "{flags}");
+    }
+}
+
 /// What a plan may be off by, of what is measured.
 const PLANNED_WITHIN: f64 = 0.15;
 
