@@ -139,7 +139,8 @@ mod signals {
         let (mut before, mut after) = (0, steps());
         while after == 0 || after != before {
             assert_eq!(child.try_wait().expect("ours"), None, "it ended by itself");
-            sleep(Duration::from_millis(300));
+            // Longer than any step of this size, also where others have the processor.
+            sleep(Duration::from_secs(3));
             (before, after) = (after, steps());
         }
         send(&child, &["INT"]);
