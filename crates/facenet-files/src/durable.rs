@@ -5,7 +5,8 @@ use std::io::{self, BufWriter, IntoInnerError, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::FileError;
-use crate::folder::{folder_of, sync_folder};
+use crate::folder::{folder_of, prefixed, sync_folder};
+use crate::scratch::{Hold, Patience, claim};
 use crate::system::{Access, FileSystem, Output};
 
 /// What the name of unfinished work begins with; whoever finds such a thing may delete it.
@@ -56,7 +57,8 @@ fn create(
 }
 
 /// Puts a whole file in place, whether or not there was one: a scratch file beside it,
-/// synchronised, then a rename, then its folder synchronised. One process at a time may do so.
+/// synchronised, then a rename, then its folder synchronised. Processes that replace one file take
+/// turns, where the file system has locks.
 ///
 /// # Errors
 /// [`FileError`] naming the file. It is as before then, or, where its folder could not be
@@ -80,14 +82,9 @@ pub fn replace_with(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> Result<(), FileError> {
     let put = || {
-        let scratch = scratch_of(path)?;
-        let put = write_scratch(files, &scratch, whole.access, write)
-            .and_then(|()| files.rename(&scratch, path));
-        if put.is_err() {
-            // The first error is the one to tell; the next writer removes what is left behind.
-            let _ = files.remove_file(&scratch);
-        }
-        put
+        let written = Written::new(files, path, whole.access, write)?;
+        // The first error is the one to tell; the next writer removes what is left behind.
+        written.put(files).inspect_err(|_| written.discard(files))
     };
     put().map_err(|source| FileError::write(files, path, whole.bytes, source))?;
     sync_folder(files, folder_of(path))
@@ -110,55 +107,94 @@ pub fn replace_together(
     let Some(&(last, _)) = members.last() else {
         return Ok(());
     };
-    let written = members.iter().try_for_each(|(path, bytes)| {
-        let scratch = scratch_of(path)?;
-        write_scratch(files, &scratch, Access::Usual, |to| to.write_all(bytes))
-    });
-    let put = written.and_then(|()| put_together(files, last, members));
-    if put.is_err() {
-        for scratch in members.iter().filter_map(|(path, _)| scratch_of(path).ok()) {
-            // The first error is the one to tell.
-            let _ = files.remove_file(&scratch);
+    let mut written = Vec::with_capacity(members.len());
+    let mut put = || {
+        for (path, bytes) in members {
+            let one = Written::new(files, path, Access::Usual, |to| to.write_all(bytes));
+            written.push(one?);
         }
+        put_together(files, last, &mut written)
+    };
+    let put = put();
+    for left in &written {
+        left.discard(files);
     }
     let needed = members.iter().map(|(_, bytes)| bytes.len() as u64).sum();
     put.map_err(|source| FileError::write(files, last, needed, source))
 }
 
-fn put_together(files: &dyn FileSystem, last: &Path, members: &[(&Path, &[u8])]) -> io::Result<()> {
+/// Takes out what is in place.
+fn put_together(
+    files: &dyn FileSystem,
+    last: &Path,
+    written: &mut Vec<Written<'_>>,
+) -> io::Result<()> {
     let folder = folder_of(last);
     if last.is_file() {
         files.remove_file(last)?;
         files.sync_folder(folder)?;
     }
-    for (path, _) in members {
-        if *path == last {
+    while let Some(one) = written.first() {
+        if one.path == last {
             files.sync_folder(folder)?;
         }
-        files.rename(&scratch_of(path)?, path)?;
+        one.put(files)?;
+        written.remove(0);
     }
     files.sync_folder(folder)
 }
 
-fn scratch_of(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(folder_of(path).join(format!("{SCRATCH_PREFIX}{}", name.to_string_lossy())))
+/// A file that is whole and synchronised, under a scratch name that no other process takes.
+struct Written<'a> {
+    path: &'a Path,
+    scratch: PathBuf,
+    _hold: Hold,
 }
 
-fn write_scratch(
-    files: &dyn FileSystem,
-    scratch: &Path,
-    access: Access,
+impl<'a> Written<'a> {
+    /// Waits while another process writes the same.
+    fn new(
+        files: &dyn FileSystem,
+        path: &'a Path,
+        access: Access,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let scratch = prefixed(path, SCRATCH_PREFIX);
+        // One that a crash has left may be anybody's to read: it is not written to.
+        let create = || files.create(&scratch, access);
+        let (file, hold) = claim(files, &scratch, Patience::Wait, create)?;
+        let written = Self {
+            path,
+            scratch,
+            _hold: hold,
+        };
+        match fill(file, write) {
+            Ok(()) => Ok(written),
+            Err(error) => {
+                written.discard(files);
+                Err(error)
+            }
+        }
+    }
+
+    fn put(&self, files: &dyn FileSystem) -> io::Result<()> {
+        files.rename(&self.scratch, self.path)
+    }
+
+    /// As far as it can be: another error is told already.
+    fn discard(&self, files: &dyn FileSystem) {
+        let _ = files.remove_file(&self.scratch);
+    }
+}
+
+fn fill(
+    file: Box<dyn Output>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    // One that a crash has left is in the way, and may be anybody's to read.
-    match files.remove_file(scratch) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut writer = BufWriter::with_capacity(BUFFER, files.create(scratch, access)?);
+    let mut writer = BufWriter::with_capacity(BUFFER, file);
     write(&mut writer)?;
-    let mut file: Box<dyn Output> = writer.into_inner().map_err(IntoInnerError::into_error)?;
+    let mut file = writer.into_inner().map_err(IntoInnerError::into_error)?;
     file.sync()
 }
 

@@ -109,6 +109,14 @@ impl FileError {
     }
 }
 
+impl From<FileError> for io::Error {
+    /// The system's reason alone.
+    fn from(error: FileError) -> Self {
+        let (FileError::Refused { source, .. } | FileError::Full { source, .. }) = error;
+        source
+    }
+}
+
 fn shortage(kind: io::ErrorKind, free: Option<u64>) -> String {
     match (kind, free) {
         (io::ErrorKind::FileTooLarge, _) => "no file there may have so many".to_owned(),

@@ -1,11 +1,13 @@
 //! Folders: whole under their name, or not there; and what a crash has left of them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::durable::SCRATCH_PREFIX;
 use crate::error::FileError;
+use crate::scratch::{Patience, claim};
 use crate::system::FileSystem;
 
 /// What a folder is called while another takes its place, where names cannot be exchanged.
@@ -61,38 +63,52 @@ pub fn make_folders(files: &dyn FileSystem, folder: &Path) -> Result<(), FileErr
 }
 
 /// Makes a folder that was not there, in one that may have to be made: as `fill` leaves it, or not
-/// at all. A process that ends early leaves a folder of scratch beside it at most.
+/// at all. A process that ends early leaves a folder of scratch beside it at most, which the next one
+/// that makes such a folder deletes.
 ///
 /// - `fill`: is given the scratch folder to fill, and synchronises what is to survive a crash
 ///
 /// # Errors
-/// Those of `fill`; [`FileError`] where the disk refuses, or where there is such a folder.
+/// Those of `fill`; [`FileError`] where the disk refuses, where there is such a folder, or where
+/// another process is about to make it ([`io::ErrorKind::ResourceBusy`]).
 pub fn new_folder<E: From<FileError>>(
     files: &dyn FileSystem,
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
-    if fs::symlink_metadata(folder).is_ok() {
-        let taken = io::ErrorKind::AlreadyExists.into();
-        return Err(FileError::new(folder, "make this folder", taken).into());
-    }
-    replace_folder(files, folder, fill)
+    let absent = || match fs::symlink_metadata(folder) {
+        Ok(_) => {
+            let taken = io::ErrorKind::AlreadyExists.into();
+            Err(FileError::new(folder, "make this folder", taken))
+        }
+        Err(_) => Ok(()),
+    };
+    absent()?;
+    replace_folder(files, folder, |scratch| {
+        fill(scratch)?;
+        // Whoever made one meanwhile keeps it.
+        Ok(absent()?)
+    })
 }
 
 /// As [`new_folder`], in place of what has the name now: see [`put_folder`].
 ///
 /// # Errors
-/// Those of `fill`; [`FileError`] where the disk refuses.
+/// Those of `fill`; [`FileError`] where the disk refuses, or where another process is making a folder
+/// of that name.
 pub fn replace_folder<E: From<FileError>>(
     files: &dyn FileSystem,
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<(), E>,
 ) -> Result<(), E> {
     make_folders(files, folder_of(folder))?;
-    // Another process may be making a folder of that name: its scratch is not this one's.
-    let scratch = prefixed(folder, &format!("{SCRATCH_PREFIX}{}-", std::process::id()));
-    delete(files, &scratch)?;
-    make_folder(files, &scratch)?;
+    let scratch = prefixed(folder, SCRATCH_PREFIX);
+    let claimed = claim(files, &scratch, Patience::Tell, || {
+        files.create_folder(&scratch)
+    });
+    let failed = |source| FileError::new(&scratch, "make this folder", source);
+    let ((), _hold) = claimed.map_err(failed)?;
+    sync_folder(files, folder_of(folder))?;
     let made = fill(&scratch).and_then(|()| Ok(put_folder(files, &scratch, folder)?));
     if made.is_err() {
         // The first error is the one to tell.
@@ -167,10 +183,21 @@ pub fn delete(files: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
             for entry in fs::read_dir(path).map_err(failed)? {
                 delete(files, &entry.map_err(failed)?.path())?;
             }
-            files.remove_folder(path).map_err(failed)
+            files
+                .remove_folder(path)
+                .or_else(unless_gone)
+                .map_err(failed)
         }
-        Ok(_) => files.remove_file(path).map_err(failed),
+        Ok(_) => files.remove_file(path).or_else(unless_gone).map_err(failed),
         Err(_) => Ok(()),
+    }
+}
+
+/// Another process may delete the same left-overs.
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
     }
 }
 
@@ -207,8 +234,9 @@ fn bring_back(files: &dyn FileSystem, replaced: &Path, original: &Path) -> Resul
 
 /// The name beside `path` that begins with `prefix`.
 pub fn prefixed(path: &Path, prefix: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("{prefix}{name}"))
+    let mut name = OsString::from(prefix);
+    name.push(path.file_name().unwrap_or_default());
+    path.with_file_name(name)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ mod durable;
 mod error;
 pub mod faults;
 mod folder;
+mod read;
+mod scratch;
 mod system;
 
 pub use durable::{
@@ -15,4 +17,5 @@ pub use folder::{
     delete, folder_of, make_folder, make_folders, new_folder, prefixed, put_folder, rename,
     replace_folder, sweep, sync_folder,
 };
+pub use read::{open_regular, read_regular};
 pub use system::{Access, Disk, FileSystem, Output};
