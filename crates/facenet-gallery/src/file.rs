@@ -1,10 +1,12 @@
 //! Galleries in files.
 
-use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
-use facenet_files::{Access, Disk, FileSystem, Whole, replace_with};
+use facenet_files::{
+    Access, Disk, FileSystem, SCRATCH_PREFIX, Whole, delete, folder_of, open_regular, prefixed,
+    replace_with, sync_folder,
+};
 
 use crate::decode::{Reason, decode};
 use crate::encode::{encode, header};
@@ -29,15 +31,17 @@ pub struct Removed {
 /// [`GalleryError::Damaged`] by what the file holds.
 pub fn load(path: &Path) -> Result<Gallery, GalleryError> {
     let failed = |source| GalleryError::io(path, "read this gallery", source);
-    let file = File::open(path).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    if !meta.is_file() {
-        return Err(GalleryError::NotAGallery {
-            path: path.to_owned(),
-            found: "it is no file",
-        });
-    }
-    decode(&mut BufReader::new(file), meta.len()).map_err(|reason| told(reason, path))
+    let file = match open_regular(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Err(GalleryError::NotAGallery {
+                path: path.to_owned(),
+                found: "it is no file",
+            });
+        }
+        opened => opened.map_err(failed)?,
+    };
+    let len = file.metadata().map_err(failed)?.len();
+    decode(&mut BufReader::new(file), len).map_err(|reason| told(reason, path))
 }
 
 /// Writes a gallery in place of whatever has that name: whole or not at all, and for its owner's
@@ -69,7 +73,20 @@ fn resolved(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Reads a gallery, changes it and writes it, while other processes that do so wait.
+/// Removes what a killed writer has left: templates, of people who may be forgotten by now.
+///
+/// Under the lock, so that no writer is at work.
+fn clear_scratch(files: &dyn FileSystem, path: &Path) -> Result<(), GalleryError> {
+    let scratch = prefixed(path, SCRATCH_PREFIX);
+    if std::fs::symlink_metadata(&scratch).is_ok() {
+        delete(files, &scratch)?;
+        sync_folder(files, folder_of(path))?;
+    }
+    Ok(())
+}
+
+/// Reads a gallery, changes it and writes it, while other processes that do so wait. What a killed
+/// one has left of its work is deleted first.
 ///
 /// - `fresh`: what to change where there is no such file; without one that is an error
 ///
@@ -95,6 +112,7 @@ pub fn update_on<T>(
 ) -> Result<T, GalleryError> {
     let path = resolved(path);
     let _lock = lock(&path);
+    clear_scratch(files, &path)?;
     let mut gallery = match (load(&path), fresh) {
         (Err(GalleryError::Io { source, .. }), Some(fresh))
             if source.kind() == io::ErrorKind::NotFound =>
@@ -109,7 +127,8 @@ pub fn update_on<T>(
 }
 
 /// Removes an identity with all its templates from a file, and proves it: the file that was
-/// written is read again, byte by byte, for the name and for every template that nobody else has.
+/// written is read again; nobody in it has the name, and at no offset are the bytes of a template that
+/// nobody else has. What a killed writer has left beside it goes too, whoever is named.
 ///
 /// What the file system keeps of the former file, snapshots and backups are beyond this.
 ///
@@ -127,6 +146,7 @@ pub fn forget(path: &Path, name: &str) -> Result<Removed, GalleryError> {
 pub fn forget_on(files: &dyn FileSystem, path: &Path, name: &str) -> Result<Removed, GalleryError> {
     let path = resolved(path);
     let _lock = lock(&path);
+    clear_scratch(files, &path)?;
     let mut gallery = load(&path)?;
     let forgotten = gallery.forget(name)?;
     save_on(files, &path, &gallery)?;
@@ -194,6 +214,59 @@ mod tests {
         assert!(enroll(&path, "Bob", &[2.0, 0.0]).is_err());
         assert!(forget(&path, "Bob").is_err());
         assert_eq!(std::fs::read(&path).expect("there"), before);
+    }
+
+    /// Whoever is forgotten must not live on in what a killed enrolment has left.
+    #[test]
+    fn what_a_killed_writer_left_goes_with_the_next_change() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let [path, scratch] = ["g", ".scratch-g"].map(|name| folder.path().join(name));
+        let leave = || std::fs::copy(&path, &scratch).expect("writable");
+        for name in ["Ann", "Bob"] {
+            enroll(&path, name, &[1.0, 0.0]).expect("writable");
+        }
+        leave();
+        forget(&path, "Bob").expect("enrolled");
+        assert!(!scratch.exists());
+        leave();
+        forget(&path, "Bob").expect_err("forgotten already");
+        assert!(!scratch.exists());
+        leave();
+        enroll(&path, "Bob", &[2.0, 0.0]).expect_err("no unit row");
+        assert!(!scratch.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_gallery_is_for_its_owner_only() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("g");
+        for name in ["Ann", "Bob"] {
+            enroll(&path, name, &[1.0, 0.0]).expect("writable");
+            let mode = std::fs::metadata(&path)
+                .expect("there")
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600);
+            // As a copy from another system may be.
+            let anybodys = std::fs::Permissions::from_mode(0o644);
+            std::fs::set_permissions(&path, anybodys).expect("ours");
+        }
+    }
+
+    /// Opening a pipe would wait for a writer.
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_no_gallery() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let path = folder.path().join("g");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("POSIX has it").success());
+        for error in [load(&path).map(drop), forget(&path, "Ann").map(drop)] {
+            let message = error.expect_err("a pipe").to_string();
+            assert!(message.contains("it is no file"), "{message}");
+        }
     }
 
     #[cfg(unix)]

@@ -253,8 +253,12 @@ impl Gallery {
     }
 }
 
-/// Whether a name can be one.
-pub(crate) fn check_name(name: &str) -> Result<(), GalleryError> {
+/// Whether a name can be one: before an hour goes into embeddings for it.
+///
+/// # Errors
+/// [`GalleryError::Name`] for an empty name, one with control characters or longer than
+/// [`MAX_NAME`] bytes.
+pub fn check_name(name: &str) -> Result<(), GalleryError> {
     let why = if name.is_empty() {
         "it is empty"
     } else if name.len() > MAX_NAME {
