@@ -17,7 +17,7 @@ const NOT_READ: [&str; 5] = ["GIF", "BMP", "TIFF", "AVIF", "HEIF"];
 /// Someone's set of images.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Name of the folder; what is not UTF-8 in it is replaced.
+    /// Name of the folder.
     pub name: String,
     /// Paths of the images, by name.
     pub images: Vec<PathBuf>,
@@ -43,7 +43,8 @@ impl Folder {
     /// that is in the set already or holds it. A file is taken when its first bytes are those of
     /// a format that is read, whatever its name. One whose name claims such a format is taken
     /// too, unless it is plainly another: reading it will fail, and a broken image should be
-    /// counted as one. The rest is in [`skipped`](Self::skipped), but for the lists of pairs and
+    /// counted as one. A folder or file whose name is not UTF-8 is not taken: two of them could
+    /// read alike, and people would be one. The rest is in [`skipped`](Self::skipped), but for the lists of pairs and
     /// people in `root`.
     ///
     /// - `limits`: for decoding later; the scan decodes nothing
@@ -200,6 +201,10 @@ fn is_hidden(path: &Path) -> bool {
     name.is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
 }
 
+fn is_utf8(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_str().is_some())
+}
+
 /// What a scan has met so far.
 #[derive(Default)]
 struct Scan {
@@ -237,6 +242,7 @@ impl Scan {
     fn real_folder(&mut self, path: &Path, real_root: &Path) -> Option<PathBuf> {
         let reason = match std::fs::metadata(path) {
             _ if is_hidden(path) => SkipReason::Hidden,
+            _ if !is_utf8(path) => SkipReason::NotUtf8,
             Err(error) => SkipReason::Unreadable(error.to_string()),
             Ok(kind) if kind.is_file() && is_list(path) => return None,
             Ok(kind) if kind.is_file() => SkipReason::LooseFile,
@@ -271,7 +277,7 @@ impl Scan {
             self.skip(folder, SkipReason::NoImages);
             return None;
         }
-        let name = folder.file_name()?.to_string_lossy().into_owned();
+        let name = folder.file_name()?.to_str()?.to_owned();
         Some(Identity { name, images })
     }
 }
@@ -280,6 +286,9 @@ impl Scan {
 fn refuse(path: &Path) -> Option<SkipReason> {
     if is_hidden(path) {
         return Some(SkipReason::Hidden);
+    }
+    if !is_utf8(path) {
+        return Some(SkipReason::NotUtf8);
     }
     match std::fs::metadata(path) {
         Err(error) => return Some(SkipReason::Unreadable(error.to_string())),
@@ -417,6 +426,42 @@ mod tests {
                 "e: no image in this folder",
                 "e/notes: a text, not JPEG, PNG, PGM, PPM or WebP",
             ],
+        );
+    }
+
+    /// Both folders' names read as U+FFFD, as do both files'.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn names_that_are_not_utf8_are_skipped_with_the_reason() {
+        use std::os::unix::ffi::OsStrExt;
+        let root = tree(&[("a/1.pgm", PICTURE)]);
+        let odd = |byte| root.path().join(std::ffi::OsStr::from_bytes(&[byte]));
+        for byte in [0xfe, 0xff] {
+            std::fs::create_dir(odd(byte)).expect("created");
+            std::fs::write(odd(byte).join("1.pgm"), PICTURE).expect("written");
+        }
+        for file in [&b"a/\xff.pgm"[..], b"\xfd.pgm"] {
+            let path = root.path().join(std::ffi::OsStr::from_bytes(file));
+            std::fs::write(path, PICTURE).expect("written");
+        }
+        let folder = Folder::scan(root.path(), &DecodeLimits::default()).expect("identities");
+        let names: Vec<_> = folder
+            .identities
+            .iter()
+            .map(|one| one.name.as_str())
+            .collect();
+        assert_eq!((names, folder.sizes()), (vec!["a"], vec![1]));
+        let (images, skipped) = Folder::images(root.path()).expect("a folder");
+        assert_eq!(images, [root.path().join("a/1.pgm")]);
+        for skipped in [skipped, folder.skipped] {
+            let odd = skipped
+                .iter()
+                .filter(|one| one.reason == SkipReason::NotUtf8);
+            assert_eq!((odd.count(), skipped.len()), (4, 4), "{skipped:?}");
+        }
+        assert_eq!(
+            SkipReason::NotUtf8.to_string(),
+            "its name is not UTF-8; rename it"
         );
     }
 

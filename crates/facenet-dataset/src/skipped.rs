@@ -18,6 +18,8 @@ pub struct Skipped {
 pub enum SkipReason {
     /// The name starts with a dot.
     Hidden,
+    /// The name is no UTF-8: it could not be told from others like it in lists, files and reports.
+    NotUtf8,
     /// A file beside the identity folders.
     LooseFile,
     /// A folder within an identity folder.
@@ -38,6 +40,7 @@ impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hidden => f.write_str("hidden"),
+            Self::NotUtf8 => f.write_str("its name is not UTF-8; rename it"),
             Self::LooseFile => f.write_str("not in an identity folder"),
             Self::TooDeep => f.write_str("a folder within an identity folder"),
             Self::NoImages => f.write_str("no image in this folder"),

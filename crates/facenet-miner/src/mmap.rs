@@ -117,6 +117,10 @@ fn map(path: &Path) -> Result<Mmap, MineError> {
         path: path.to_owned(),
         kind: error.kind(),
     };
+    // Opening a pipe would wait for whoever writes to it.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(failed(std::io::ErrorKind::InvalidInput.into()));
+    }
     let file = File::open(path).map_err(failed)?;
     // SAFETY: the map is only read, and the type's documentation asks that the file is left alone
     // while it is mapped.

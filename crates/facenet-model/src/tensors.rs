@@ -6,6 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
+use facenet_files::open_regular;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use crate::error::ModelError;
@@ -107,7 +108,7 @@ pub fn tensors_to_torch(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, M
 /// [`ModelError::Io`], or [`ModelError::File`] for what is no such file.
 pub fn load_tensors(path: &Path) -> Result<BTreeMap<String, Tensor>, ModelError> {
     let length = length_of(path)?;
-    let mut file = File::open(path).map_err(|e| ModelError::io(path, "read the file", e))?;
+    let mut file = open_regular(path).map_err(|e| ModelError::io(path, "read the file", e))?;
     let (start, header) = read_header(path, &mut file, length)?;
     let mut tensors = BTreeMap::new();
     for (name, info) in header.tensors() {

@@ -1,7 +1,6 @@
 //! What the parts of a run cost: the very code of training, embedding and loading, on inputs
 //! that stay the same, for a clock to be held beside it.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use candle_core::{DType, Tensor};
@@ -186,7 +185,7 @@ impl LoadBench {
     }
 
     /// Images that could not be read, and why.
-    pub fn unreadable(&self) -> Vec<(PathBuf, String)> {
+    pub fn unreadable(&self) -> Vec<(String, String)> {
         self.feed.quarantined()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use facenet_files::{Disk, FileSystem, replace, replace_together};
+use facenet_files::{Disk, FileSystem, read_regular, replace, replace_together};
 use facenet_lfw::{DEFAULT_FOLDS, Folds, ImageName, Pairs};
 use facenet_model::ModelError;
 use safetensors::tensor::{SafeTensors, TensorView};
@@ -329,7 +329,7 @@ impl Stored {
 
 /// The file's metadata `paths`, where it has one.
 fn stored_paths(path: &Path) -> Result<Option<Vec<String>>, TrainError> {
-    let bytes = std::fs::read(path)
+    let bytes = read_regular(path)
         .map_err(|error| Stored::wrong(path, &format!("cannot be read ({error})")))?;
     let wrong = |error: &dyn std::fmt::Display| {
         Stored::wrong(path, &format!("found metadata of another form ({error})"))

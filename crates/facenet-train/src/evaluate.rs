@@ -104,7 +104,7 @@ pub struct Embedded {
     /// The image of each row, as it was found.
     pub paths: Vec<String>,
     /// Images without a row, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 /// Scores a saved model on pairs of images.
@@ -309,12 +309,19 @@ fn mismatch(own: &Recipe, wanted: &Recipe) -> String {
 }
 
 /// Files that were passed over, and why.
-type Skipped = Vec<(PathBuf, String)>;
+type Skipped = Vec<(String, String)>;
 
 /// Files in the order given, folders replaced by the images in them and in their folders.
 fn list(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for image in images {
+        if image.to_str().is_none() {
+            return Err(TrainError::Data {
+                path: image.clone(),
+                what: "this path is not UTF-8: rows could not be found again by it".to_owned(),
+                remedy: "rename it, or give it by a path without that folder".to_owned(),
+            });
+        }
         if !image.is_dir() {
             paths.push(image.clone());
             continue;
@@ -332,10 +339,27 @@ fn list(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
         }
         paths.extend(found);
         let reasons = passed_over.into_iter();
-        skipped.extend(reasons.map(|file| (file.path, file.reason.to_string())));
+        skipped
+            .extend(reasons.map(|file| (file.path.display().to_string(), file.reason.to_string())));
     }
     Ok((paths, skipped))
 }
 
 /// What to do where there is nothing to embed.
 const READABLE: &str = "give JPEG, PNG, PGM, PPM or WebP files, or folders of them";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Before anything is embedded: clusters, thumbnails and pairs find an image by its text.
+    #[cfg(unix)]
+    #[test]
+    fn a_path_that_is_no_text_is_refused_at_once() {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"\xff/1.png")).to_owned();
+        let error = list(&[path]).expect_err("no text");
+        assert!(error.to_string().contains("rename it"), "{error}");
+        assert_eq!(error.exit_class().code(), 3);
+    }
+}

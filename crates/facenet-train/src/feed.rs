@@ -1,6 +1,5 @@
 //! Pictures on their way into a network: loaded, prepared and batched in order.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use facenet_dataset::{
@@ -133,10 +132,9 @@ impl Feed {
     }
 
     /// Unreadable pictures met so far, and why.
-    pub(crate) fn quarantined(&self) -> Vec<(PathBuf, String)> {
+    pub(crate) fn quarantined(&self) -> Vec<(String, String)> {
         let bad = self.loader.quarantined().into_iter();
-        bad.map(|one| (PathBuf::from(one.name), one.reason))
-            .collect()
+        bad.map(|one| (one.name, one.reason)).collect()
     }
 
     /// One line for each unreadable picture that has not been told yet.

@@ -24,7 +24,7 @@ pub struct ClusterArgs {
     /// An image folder, or embeddings that `embed` stored (.safetensors)
     #[arg(value_parser = path)]
     pub input: PathBuf,
-    /// Model folder, for images
+    /// Model folder: what embeds images, or made the stored embeddings, whose calibration decides
     #[arg(long, value_parser = path)]
     pub model: Option<PathBuf>,
     /// Folder to write, which must not exist yet: a folder a cluster, with links to the images

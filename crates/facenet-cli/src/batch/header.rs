@@ -5,6 +5,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use facenet_train::TrainError;
+use facenet_train::files::open_regular;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
@@ -34,7 +35,7 @@ impl<'a> Tensors<'a> {
     /// [`TrainError::Data`] for what is no safetensors file.
     pub(crate) fn open(path: &'a Path) -> Result<Self, TrainError> {
         let unreadable = |error| wrong(path, &format!("cannot be read ({error})"));
-        let mut file = File::open(path).map_err(unreadable)?;
+        let mut file = open_regular(path).map_err(unreadable)?;
         let len = file.metadata().map_err(unreadable)?.len();
         let mut size = [0; 8];
         file.read_exact(&mut size).map_err(unreadable)?;

@@ -1,7 +1,5 @@
 //! `facenet calibrate`.
 
-use std::path::PathBuf;
-
 use facenet_train::apply::{CalibrateRequest, Calibrated, Calibration, calibrate};
 use facenet_train::lfw::OperatingPoint;
 use serde::Serialize;
@@ -17,7 +15,7 @@ use crate::report::Output;
 struct Stored<'a> {
     #[serde(flatten)]
     calibration: &'a Calibration,
-    skipped: &'a [(PathBuf, String)],
+    skipped: &'a [(String, String)],
 }
 
 pub(crate) fn run(args: &CalibrateArgs, output: Output) -> Result<(), Failure> {

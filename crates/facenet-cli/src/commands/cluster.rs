@@ -26,7 +26,7 @@ struct Grouped<'a> {
     calibration: Option<&'a OperatingPoint>,
     /// None unless asked for.
     score: Option<PairwiseScore>,
-    skipped: &'a [(std::path::PathBuf, String)],
+    skipped: &'a [(String, String)],
 }
 
 pub(crate) fn run(args: &ClusterArgs, output: Output) -> Result<(), Failure> {
@@ -60,7 +60,8 @@ pub(crate) fn run(args: &ClusterArgs, output: Output) -> Result<(), Failure> {
     output.result(&text(&grouped, &decision), &grouped)
 }
 
-/// The threshold: a calibrated one belongs to a model, and stored embeddings do not say theirs.
+/// The threshold: a calibrated one belongs to a model, and stored embeddings do not say theirs: it is
+/// given.
 fn decision(args: &ClusterArgs, source: Option<&ModelSource>) -> Result<Decision, Failure> {
     let choice = choice(args.threshold);
     let decision = match (source, choice.threshold) {

@@ -20,7 +20,7 @@ struct Written<'a> {
     output: &'a Path,
     embeddings: usize,
     dim: usize,
-    skipped: &'a [(PathBuf, String)],
+    skipped: &'a [(String, String)],
 }
 
 pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
@@ -48,9 +48,8 @@ pub(crate) fn run(args: &EmbedArgs, output: Output) -> Result<(), Failure> {
 }
 
 /// Names each image that was passed over, and why.
-pub(crate) fn tell_skipped(skipped: &[(PathBuf, String)], output: Output) {
+pub(crate) fn tell_skipped(skipped: &[(String, String)], output: Output) {
     for (path, reason) in skipped {
-        let path = path.display().to_string();
         // A reason that a decoder gave begins with the path already.
         let reason = reason
             .strip_prefix(&format!("{path}: "))

@@ -117,6 +117,7 @@ fn stored_embeddings_give_the_same_clusters_whatever_the_threads() {
     };
     let found = json("cluster faces --model run/model");
     assert_eq!(json("cluster e.safetensors"), found);
+    assert_eq!(json("cluster e.safetensors --model run/model"), found);
     assert_eq!(json("cluster faces --model run/model --threads 1"), found);
     assert_eq!(found["score"], Value::Null);
     let text = scratch

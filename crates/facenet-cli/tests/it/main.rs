@@ -23,6 +23,8 @@ mod golden;
 mod hostile;
 mod lfw_people;
 mod mine;
+#[cfg(unix)]
+mod odd_names;
 mod prove;
 mod recognition;
 mod report;

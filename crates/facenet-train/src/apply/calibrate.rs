@@ -32,7 +32,7 @@ pub struct Calibrated {
     /// What the model folder holds now.
     pub calibration: Calibration,
     /// Images that were left out, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 /// Finds the thresholds of a model and stores them in its folder.

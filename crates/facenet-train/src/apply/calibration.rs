@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use facenet_files::{Disk, FileSystem, replace};
+use facenet_files::{Disk, FileSystem, read_regular, replace};
 use facenet_gallery::Source;
 use facenet_lfw::OperatingPoint;
 use facenet_model::CALIBRATION_FILE;
@@ -70,7 +70,7 @@ impl Calibration {
                     meta.len()
                 )));
             }
-            _ => std::fs::read(&path).map_err(|e| wrong(format!("cannot be read ({e})")))?,
+            _ => read_regular(&path).map_err(|e| wrong(format!("cannot be read ({e})")))?,
         };
         let value: serde_json::Value =
             serde_json::from_slice(&bytes).map_err(|e| wrong(format!("is no JSON ({e})")))?;

@@ -11,6 +11,7 @@ use crate::embeddings_file::Stored;
 use crate::error::TrainError;
 use crate::evaluate::{Embedded, ModelSource, embed};
 use crate::observer::Observer;
+use crate::saved::saved_model;
 
 /// How images become clusters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,23 +38,28 @@ pub struct Clustered {
     /// How well clusters agree with the folders that images lie in.
     pub score: PairwiseScore,
     /// Images that could not be read, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
-/// Embeddings to cluster: of images by a model, or as `embed` stored them.
+/// Embeddings to cluster: of images by a model, or as `embed` stored them, which a `.safetensors` file
+/// and whatever is given without a model is taken for.
 ///
 /// # Errors
-/// As [`embed`]; for a file [`TrainError::Data`] unless it is one of safetensors with `embeddings` and
-/// `paths`.
+/// As [`embed`]; for stored ones [`TrainError::Data`] unless the file is one of safetensors with
+/// `embeddings` and `paths`, as many numbers each as the model gives.
 pub fn to_cluster(
     source: Option<&ModelSource>,
     input: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
-    if let Some(source) = source {
+    let is_stored = input.extension().is_some_and(|it| it == "safetensors") && !input.is_dir();
+    if let Some(source) = source.filter(|_| !is_stored) {
         return embed(source, &[input.to_owned()], observer);
     }
     let stored = Stored::read(input)?;
+    if let Some(source) = source {
+        check_dim(source, input, stored.dim)?;
+    }
     let Some(paths) = stored.paths else {
         return Err(TrainError::Data {
             path: input.to_owned(),
@@ -66,6 +72,19 @@ pub fn to_cluster(
         dim: stored.dim,
         paths,
         skipped: vec![],
+    })
+}
+
+/// Stored embeddings do not say whose they are; those of another length are another model's.
+fn check_dim(source: &ModelSource, input: &Path, dim: usize) -> Result<(), TrainError> {
+    let expected = saved_model(&source.model)?.model.embedding_size;
+    if dim == expected {
+        return Ok(());
+    }
+    Err(TrainError::Data {
+        path: input.to_owned(),
+        what: format!("found embeddings of {dim} numbers, expected {expected}, as the model gives"),
+        remedy: "give the model that made them".to_owned(),
     })
 }
 

@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use facenet_dataset::Folder;
+use facenet_files::folder_of;
 use facenet_gallery::{
-    Embedded, Enrolled, Gallery, GalleryError, Match, Searcher, Source, load, update,
+    Embedded, Enrolled, Gallery, GalleryError, Match, Searcher, Source, check_name, load, update,
 };
 use serde::Serialize;
 
 use crate::apply::fingerprint::made_by;
-use crate::apply::people::embed_people;
+use crate::apply::people::embed_folder;
 use crate::compute::on_threads;
 use crate::error::TrainError;
 use crate::evaluate::{ModelSource, embed};
@@ -40,7 +42,7 @@ pub struct EnrollReport {
     /// Templates that were there already.
     pub already: usize,
     /// Images without a template, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
     /// People in the gallery.
     pub n_identities: usize,
     /// Templates in the gallery.
@@ -52,7 +54,8 @@ pub struct EnrollReport {
 /// All are added in one change of the file, or nobody.
 ///
 /// # Errors
-/// [`TrainError::Gallery`] for a gallery that is damaged or of another model; as [`embed_people`].
+/// [`TrainError::Gallery`] for a gallery that is damaged or of another model, and for a name that can
+/// be none, before anything is embedded; as [`embed_people`](crate::apply::embed_people).
 pub fn enroll(
     source: &ModelSource,
     path: &Path,
@@ -85,10 +88,12 @@ pub fn enroll(
     })
 }
 
-/// Refuses a gallery of another model before an hour goes into embeddings for it.
+/// Refuses a gallery of another model, or in no folder, before an hour goes into embeddings for it.
 fn check_before(path: &Path, made_by: &Source) -> Result<(), TrainError> {
     match load(path) {
-        Err(GalleryError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(GalleryError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::NotFound && folder_of(path).is_dir() =>
+        {
             Ok(())
         }
         loaded => Ok(loaded?.check_source(made_by)?),
@@ -99,7 +104,7 @@ fn check_before(path: &Path, made_by: &Source) -> Result<(), TrainError> {
 struct Given {
     people: Vec<(String, Vec<f32>)>,
     dim: usize,
-    skipped: Vec<(PathBuf, String)>,
+    skipped: Vec<(String, String)>,
 }
 
 fn embed_given(
@@ -109,7 +114,10 @@ fn embed_given(
 ) -> Result<Given, TrainError> {
     match enrolment {
         Enrolment::Folder(root) => {
-            let found = embed_people(source, root, observer)?;
+            let folder = Folder::scan(root, &source.limits)?;
+            let mut names = folder.identities.iter().map(|one| &one.name);
+            names.try_for_each(|name| check_name(name))?;
+            let found = on_threads(source.threads, || embed_folder(source, folder, observer))?;
             let people = found
                 .each()
                 .map(|(name, rows)| (name.to_owned(), rows.to_vec()));
@@ -120,6 +128,7 @@ fn embed_given(
             })
         }
         Enrolment::Person { name, images } => {
+            check_name(name)?;
             let found = embed(source, images, observer)?;
             Ok(Given {
                 people: vec![(name.clone(), found.rows)],
@@ -169,7 +178,7 @@ pub struct IdentifyReport {
     /// Each image's answer, in order.
     pub images: Vec<Identified>,
     /// Images that could not be read, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
     /// People in the gallery.
     pub n_identities: usize,
     /// Templates in the gallery.
@@ -236,6 +245,8 @@ mod tests {
             recipe: String::new(),
         };
         assert!(check_before(&path, &source(1)).is_ok(), "none yet");
+        let nowhere = check_before(&folder.path().join("no/g"), &source(1));
+        assert_eq!(nowhere.expect_err("no folder").exit_class().code(), 3);
         let gallery = Gallery::new(source(1), 2).expect("two values");
         facenet_gallery::save(&path, &gallery).expect("writable");
         assert!(check_before(&path, &source(1)).is_ok());

@@ -1,6 +1,6 @@
 //! Closed- and open-set identification figures of a model.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use facenet_lfw::{Faces, Identification, identification};
 
@@ -21,7 +21,7 @@ pub fn evaluate_identification(
     root: &Path,
     false_alarm_target: f64,
     observer: &mut dyn Observer,
-) -> Result<(Identification, Vec<(PathBuf, String)>), TrainError> {
+) -> Result<(Identification, Vec<(String, String)>), TrainError> {
     let people = embed_people(source, root, observer)?;
     on_threads(source.threads, || {
         let faces = Faces::new(&people.rows, people.dim, &people.owners)?;

@@ -25,7 +25,7 @@ pub struct EmbeddedPeople {
     /// The image of each row.
     pub paths: Vec<PathBuf>,
     /// Images without a row, and why.
-    pub skipped: Vec<(PathBuf, String)>,
+    pub skipped: Vec<(String, String)>,
 }
 
 impl EmbeddedPeople {
@@ -52,26 +52,35 @@ pub fn embed_people(
     observer: &mut dyn Observer,
 ) -> Result<EmbeddedPeople, TrainError> {
     on_threads(source.threads, || {
-        let folder = Arc::new(Folder::scan(root, &source.limits)?);
-        let (rows, mut skipped) = embed_all(source, folder.clone(), 1.0, observer)?;
-        if rows.ids.is_empty() {
-            let reason = skipped.first().map_or("", |(_, reason)| reason.as_str());
-            return Err(TrainError::Data {
-                path: root.to_owned(),
-                what: format!("not one readable image; the first: {reason}"),
-                remedy: "give a folder <root>/<identity>/<image> of JPEG, PNG, PGM, PPM or WebP \
-                         files"
-                    .to_owned(),
-            });
-        }
-        let passed = folder.skipped.iter();
-        skipped.extend(passed.map(|one| (one.path.clone(), one.reason.to_string())));
-        Ok(people(&folder, rows, skipped))
+        let folder = Folder::scan(root, &source.limits)?;
+        embed_folder(source, folder, observer)
     })
 }
 
+/// As [`embed_people`], of a folder that has been scanned; on the threads at hand.
+pub(super) fn embed_folder(
+    source: &ModelSource,
+    folder: Folder,
+    observer: &mut dyn Observer,
+) -> Result<EmbeddedPeople, TrainError> {
+    let folder = Arc::new(folder);
+    let (rows, mut skipped) = embed_all(source, folder.clone(), 1.0, observer)?;
+    if rows.ids.is_empty() {
+        let reason = skipped.first().map_or("", |(_, reason)| reason.as_str());
+        return Err(TrainError::Data {
+            path: folder.root.clone(),
+            what: format!("not one readable image; the first: {reason}"),
+            remedy: "give a folder <root>/<identity>/<image> of JPEG, PNG, PGM, PPM or WebP files"
+                .to_owned(),
+        });
+    }
+    let passed = folder.skipped.iter();
+    skipped.extend(passed.map(|one| (one.path.display().to_string(), one.reason.to_string())));
+    Ok(people(&folder, rows, skipped))
+}
+
 /// Rows by person; numbers of people of whom nothing was readable are closed up.
-fn people(folder: &Folder, rows: Rows, skipped: Vec<(PathBuf, String)>) -> EmbeddedPeople {
+fn people(folder: &Folder, rows: Rows, skipped: Vec<(String, String)>) -> EmbeddedPeople {
     let mut found = EmbeddedPeople {
         rows: rows.values,
         dim: rows.dim,
@@ -85,7 +94,7 @@ fn people(folder: &Folder, rows: Rows, skipped: Vec<(PathBuf, String)>) -> Embed
             last = Some(id.identity);
         }
         found.owners.push(found.names.len() as u32 - 1);
-        found.paths.push(PathBuf::from(folder.name(id)));
+        found.paths.extend(folder.path(id).map(Path::to_owned));
     }
     found
 }

@@ -97,10 +97,10 @@ fn copy(image: &Path, to: &Path) -> Result<(), TrainError> {
     Ok(())
 }
 
-/// A picture that others cannot read has copies that they cannot read.
+/// A picture that not everybody can read has copies for its owner only: a group is not copied.
 fn access_of(data: &Metadata) -> Access {
     #[cfg(unix)]
-    if std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o044 == 0 {
+    if std::os::unix::fs::PermissionsExt::mode(&data.permissions()) & 0o004 == 0 {
         return Access::Private;
     }
     Access::Usual
@@ -142,6 +142,23 @@ mod tests {
             assert_eq!(again.exit_class().code(), 2);
         }
         assert!(root.path().join("a/1.png").exists(), "nothing is moved");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_copy_is_read_by_nobody_who_cannot_read_the_picture() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().expect("a scratch folder");
+        let found = clustered(root.path());
+        for mode in [0o640, 0o600, 0o604] {
+            let image = root.path().join("a/1.png");
+            fs::set_permissions(&image, fs::Permissions::from_mode(mode)).expect("ours");
+            let out = root.path().join(format!("{mode:o}"));
+            found.sort_into(&out, Placing::Copy).expect("writable");
+            let copy = fs::metadata(out.join("cluster_0001/00001_1.png")).expect("copied");
+            let is_private = copy.permissions().mode() & 0o777 == 0o600;
+            assert_eq!(is_private, mode != 0o604, "{mode:o}");
+        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub fn verify(
         };
         let (rows, unreadable) = embed_all(source, Arc::new(files), 1.0, observer)?;
         if let Some((path, reason)) = unreadable.into_iter().next() {
-            return Err(cannot_be_read(path, &reason));
+            return Err(cannot_be_read(path.into(), &reason));
         }
         let (a, b) = rows.values.split_at(rows.dim);
         Ok(facenet_miner::sq_l2(a, b))

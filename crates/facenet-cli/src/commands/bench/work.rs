@@ -101,7 +101,7 @@ pub(crate) fn load(args: &BenchWorkArgs, output: Output) -> Result<(), Failure> 
     let bench = LoadBench::new(&config)?;
     let (images, timing) = clocked(args, || bench.load())?;
     for (path, reason) in bench.unreadable() {
-        output.remark(&format!("left out {}: {reason}", path.display()));
+        output.remark(&format!("left out {path}: {reason}"));
     }
     let measured = Measured {
         images,

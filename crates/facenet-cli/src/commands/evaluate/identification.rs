@@ -1,7 +1,5 @@
 //! `facenet evaluate --identification`.
 
-use std::path::PathBuf;
-
 use facenet_train::apply::{evaluate_identification, evaluate_stored_identification};
 use facenet_train::lfw::{Identification, OpenSet};
 use serde::Serialize;
@@ -18,7 +16,7 @@ struct Scored<'a> {
     #[serde(flatten)]
     figures: &'a Identification,
     /// Files that were no readable image, and why.
-    skipped: &'a [(PathBuf, String)],
+    skipped: &'a [(String, String)],
 }
 
 pub(super) fn run(args: &EvaluateArgs, output: Output) -> Result<(), Failure> {
