@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, value_parser};
-use facenet_train::Strategy;
 
 use crate::values::path;
 
@@ -13,7 +12,7 @@ pub(super) const PROVE_EXAMPLE: &str = "Try on this machine and file system what
 Example: facenet prove resume --kills 100 --dir /mnt/where/runs/go
 
 Trains a network of two thousand parameters on a few drawn people, again and again, as a process of its own that is killed or \
-stopped at drawn times and gone on with, until it is done; weights, moving average and optimizer must then be those of a run \
+stopped at drawn times and gone on with, until it is done; all of its last checkpoint and its models must then be those of a run \
 that nobody has disturbed, to the bit. Exit code 5 where they are not; what was found then stays.";
 
 /// Flags of `prove`.
@@ -37,7 +36,7 @@ pub enum ProveCommand {
 /// Flags of `prove resume`.
 #[derive(Clone, Debug, Args)]
 pub struct ProveResumeArgs {
-    /// Times that a run of each strategy is killed
+    /// Times that a run of each kind is killed
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = value_parser!(u32).range(1..))]
     pub kills: u32,
     /// Where and how
@@ -48,7 +47,7 @@ pub struct ProveResumeArgs {
 /// Flags of `prove stop`.
 #[derive(Clone, Debug, Args)]
 pub struct ProveStopArgs {
-    /// Times that a run of each strategy gets a signal
+    /// Times that a run of each kind gets a signal
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = value_parser!(u32).range(1..))]
     pub signals: u32,
     /// Where and how
@@ -65,48 +64,21 @@ pub struct ProveCommonArgs {
     /// Seed of the times
     #[arg(long, default_value_t = 666)]
     pub seed: u64,
-    /// Strategies to train by
+    /// What is trained
     #[arg(long, value_enum, default_value_t)]
     pub strategy: ProvenStrategies,
 }
 
-/// Which strategies.
+/// Which kinds of runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ProvenStrategies {
-    /// One after the other.
+    /// One after the other
     #[default]
-    Both,
-    /// A step is a round.
+    All,
+    /// A step is a round, of identities that look alike
     OnePass,
-    /// Many steps a round.
+    /// Many steps a round
     Reference,
-}
-
-impl ProvenStrategies {
-    /// Themselves, in order.
-    pub fn all(self) -> &'static [Strategy] {
-        match self {
-            Self::Both => &[Strategy::OnePass, Strategy::Reference],
-            Self::OnePass => &[Strategy::OnePass],
-            Self::Reference => &[Strategy::Reference],
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn both_strategies_are_proven_unless_one_is_named() {
-        let all = ProvenStrategies::default().all();
-        assert_eq!(all, [Strategy::OnePass, Strategy::Reference]);
-        let named = |name| {
-            ProvenStrategies::from_str(name, false)
-                .expect("a name")
-                .all()
-        };
-        assert_eq!(named("one-pass"), [Strategy::OnePass]);
-        assert_eq!(named("reference"), [Strategy::Reference]);
-    }
+    /// A classifier of the people, by arcface
+    Classifier,
 }

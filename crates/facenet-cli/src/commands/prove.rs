@@ -6,20 +6,22 @@ mod result;
 mod run;
 mod stops;
 mod tally;
+mod trained;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
-use facenet_train::Strategy;
 use tempfile::TempDir;
 
 use crate::args::{ProveArgs, ProveCommand, ProveCommonArgs};
 use crate::failure::Failure;
 use crate::report::Output;
+use crate::signals::Signals;
 use draws::Draws;
 use result::Final;
 use run::Run;
 use tally::{Meter, Proof, Proven, Tally};
+use trained::Trained;
 
 /// Beginning of the name of the folder that is worked in.
 const PREFIX: &str = "facenet-prove-";
@@ -33,21 +35,25 @@ pub(crate) fn run(args: &ProveArgs, output: Output) -> Result<(), Failure> {
         ProveCommand::Stop(args) => (&args.common, SIGNALS, args.signals),
     };
     let began = Instant::now();
+    let signals = Signals::listen();
     let folder = working_folder(common)?;
-    let strategies = common.strategy.all();
-    let mut meter = Meter::new(output, what, times * strategies.len() as u32);
+    let all = Trained::all(common.strategy);
+    let mut meter = Meter::new(output, what, times * all.len() as u32);
     let mut proven = Vec::new();
-    for &strategy in strategies {
-        let root = folder.path().join(strategy.name());
+    for &trained in all {
+        let root = folder.path().join(trained.name());
         let trial = Trial {
-            strategy,
+            trained,
             root,
             what,
             times,
             seed: common.seed,
+            signals: &signals,
         };
         match trial.prove(&mut meter) {
             Ok(one) => proven.push(one),
+            // Nothing was found: the folder goes.
+            Err(failure) if signals.come().is_some() => return Err(failure),
             Err(failure) => return Err(kept(folder, failure)),
         }
     }
@@ -55,30 +61,29 @@ pub(crate) fn run(args: &ProveArgs, output: Output) -> Result<(), Failure> {
     report(Proof::new(what, proven, began.elapsed()), folder, output)
 }
 
-/// One strategy, disturbed so many times.
-struct Trial {
-    strategy: Strategy,
+/// One kind of run, disturbed so many times.
+struct Trial<'a> {
+    trained: Trained,
     root: PathBuf,
     what: &'static str,
     times: u32,
     seed: u64,
+    /// To this process.
+    signals: &'a Signals,
 }
 
-impl Trial {
+impl Trial<'_> {
     fn prove(&self, meter: &mut Meter) -> Result<Proven, Failure> {
-        let whole = Run::new(&self.root.join("whole"), self.strategy)?;
+        let whole = self.run("whole")?;
         let length = whole.to_the_end()?;
         let expected = Final::of(&whole)?;
-        let mut draws = Draws::new(self.seed, self.strategy, length);
+        let mut draws = Draws::new(self.seed, self.trained, length);
         let mut tally = Tally {
             is_of_signals: self.what == SIGNALS,
             ..Tally::default()
         };
         while tally.landed < self.times {
-            let run = Run::new(
-                &self.root.join(format!("run-{}", tally.runs)),
-                self.strategy,
-            )?;
+            let run = self.run(&format!("run-{}", tally.runs))?;
             let mut is_done = false;
             while !is_done && tally.landed < self.times {
                 is_done = disturb(&run, &mut draws, &mut tally)?;
@@ -96,7 +101,11 @@ impl Trial {
             }
         }
         meter.add(tally.landed);
-        Ok(Proven::new(self.strategy, &tally, length, &expected))
+        Ok(Proven::new(self.trained.name(), &tally, length, &expected))
+    }
+
+    fn run(&self, name: &str) -> Result<Run, Failure> {
+        Run::new(&self.root.join(name), self.trained, self.signals.clone())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use facenet_train::Strategy;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+
+use super::trained::Trained;
 
 /// A checkpoint of the tiny run takes less to be written, on a disk that is not slow.
 const WRITING: Duration = Duration::from_millis(5);
@@ -36,16 +37,16 @@ pub(super) struct Draw {
 
 impl Draws {
     /// - `length`: how long an undisturbed run takes
-    pub(super) fn new(seed: u64, strategy: Strategy, length: Duration) -> Self {
+    pub(super) fn new(seed: u64, trained: Trained, length: Duration) -> Self {
         Self {
             seed,
-            stream: strategy as u64,
+            stream: trained as u64,
             index: 0,
             length,
         }
     }
 
-    /// The next one, a function of seed, strategy and its number: every third within a save.
+    /// The next one, a function of seed, kind of run and its number: every third within a save.
     pub(super) fn next(&mut self) -> Draw {
         let mut random = ChaCha8Rng::seed_from_u64(self.seed);
         random.set_stream(self.stream << 32 | self.index);
@@ -73,7 +74,7 @@ mod tests {
     fn times_are_those_of_the_seed_and_within_the_run() {
         let length = Duration::from_secs(2);
         let draws = |seed| {
-            let mut draws = Draws::new(seed, Strategy::OnePass, length);
+            let mut draws = Draws::new(seed, Trained::OnePass, length);
             (0..30).map(|_| draws.next()).collect::<Vec<_>>()
         };
         assert_eq!(draws(1), draws(1));

@@ -1,19 +1,15 @@
 //! What a run has come to, to the bit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
 use facenet_train::model::TENSORS_FILE;
-use facenet_train::{
-    EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, PROGRESS_FILE, latest, verify_checkpoint,
-};
+use facenet_train::{latest, verify_checkpoint};
 
 use super::run::Run;
 use crate::failure::Failure;
 
-/// Members of the last checkpoint that are told and compared.
-const MEMBERS: [&str; 4] = [MODEL_FILE, EMA_FILE, OPTIMIZER_FILE, PROGRESS_FILE];
 /// Folders of the saved models.
 const MODELS: [&str; 3] = ["model", "model-ema", "best"];
 
@@ -50,7 +46,9 @@ impl Final {
     pub(super) fn differences(&self, expected: &Self, run: &Run) -> Vec<String> {
         let root = run.root.display();
         let none = String::from("none");
-        let members = MEMBERS.into_iter().filter_map(|name| {
+        // All members: with relative folders, runs differ in no word of configuration or card.
+        let names: BTreeSet<_> = self.sha256.keys().chain(expected.sha256.keys()).collect();
+        let members = names.into_iter().filter_map(|name| {
             let [found, expected] =
                 [self, expected].map(|end| end.sha256.get(name).unwrap_or(&none));
             (found != expected)
@@ -73,13 +71,16 @@ fn read(run: &Run, path: &Path) -> Result<Vec<u8>, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use facenet_train::Strategy;
+    use crate::commands::prove::trained::Trained;
+    use crate::signals::Signals;
+    use facenet_train::{EMA_FILE, HEAD_FILE, MODEL_FILE, OPTIMIZER_FILE};
 
     #[test]
     fn what_differs_is_named() -> Result<(), Failure> {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let run = Run::new(folder.path(), Strategy::OnePass)?;
-        let hashes = MEMBERS.map(|name| (name.to_owned(), "a".to_owned()));
+        let run = Run::new(folder.path(), Trained::OnePass, Signals::default())?;
+        let hashes =
+            [MODEL_FILE, EMA_FILE, OPTIMIZER_FILE].map(|name| (name.to_owned(), "a".to_owned()));
         let whole = Final {
             sha256: hashes.into(),
             models: vec![vec![1], vec![2], vec![3]],
@@ -91,10 +92,12 @@ mod tests {
         let mut other = whole.clone();
         other.sha256.insert(EMA_FILE.to_owned(), "b".to_owned());
         other.sha256.remove(OPTIMIZER_FILE);
+        other.sha256.insert(HEAD_FILE.to_owned(), "c".to_owned());
         other.models[1] = vec![4];
         let found = other.differences(&whole, &run);
         let parts = [
             "ema.safetensors: found SHA-256 b, expected a",
+            "head.safetensors: found SHA-256 c, expected none",
             "optimizer.safetensors: found SHA-256 none, expected a",
             "the saved model-ema is another",
         ];

@@ -8,17 +8,19 @@ use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
 use facenet_train::files::{Disk, SCRATCH_PREFIX, delete, make_folders};
-use facenet_train::{Strategy, TrainError, checkpoints};
+use facenet_train::{TrainError, checkpoints};
 
 use super::draws::Moment;
+use super::trained::Trained;
 use crate::failure::Failure;
+use crate::signals::Signals;
 
-/// Everything that has a state is on, and a step takes milliseconds. Folders are relative, so that
-/// all runs have the same configuration.
+/// What has a state is on, but for what [`Trained`] adds, and a step takes milliseconds. Folders are
+/// relative, so that all runs have the same configuration.
 const FLAGS: &str = "--model-def tiny --image-size 16 --embedding-size 8 --keep-probability 0.8 \
     --synthetic-identities 12 --synthetic-images 4 --synthetic-test-identities 6 \
     --lfw-nrof-folds 2 --people-per-batch 4 --images-per-person 3 \
-    --margin 0.1 --learning-rate 0.001 --moving-average-decay 0.9 --weight-decay 1e-4 \
+    --learning-rate 0.001 --moving-average-decay 0.9 --weight-decay 1e-4 \
     --epoch-size 10 --max-nrof-epochs 3 --checkpoint-every 3 --loader-threads 1 --threads 1 \
     --models-base-dir models --logs-base-dir logs";
 /// No tiny run takes so long, on any disk.
@@ -33,14 +35,16 @@ pub(super) type Unfinished = (PathBuf, Option<SystemTime>);
 pub(super) struct Run {
     pub(super) root: PathBuf,
     program: PathBuf,
-    strategy: Strategy,
+    trained: Trained,
+    /// To this process, which then ends the run's.
+    signals: Signals,
     /// What its last process has said on stderr.
     said: File,
 }
 
 impl Run {
     /// Makes the folder.
-    pub(super) fn new(root: &Path, strategy: Strategy) -> Result<Self, Failure> {
+    pub(super) fn new(root: &Path, trained: Trained, signals: Signals) -> Result<Self, Failure> {
         make_folders(&Disk, root).map_err(TrainError::from)?;
         let program = std::env::current_exe();
         let program = program.map_err(|error| failed(root, "find this program", &error))?;
@@ -49,7 +53,8 @@ impl Run {
         Ok(Self {
             root: root.to_owned(),
             program,
-            strategy,
+            trained,
+            signals,
             said,
         })
     }
@@ -90,11 +95,7 @@ impl Run {
         } else {
             self.clear()?;
             command.args(FLAGS.split_whitespace());
-            command.args(["--strategy", self.strategy.name()]);
-            command.args(match self.strategy {
-                Strategy::OnePass => ["--chunk-size", "5"],
-                Strategy::Reference => ["--batch-size", "63"],
-            });
+            command.args(self.trained.flags().split_whitespace());
         }
         command
             .current_dir(&self.root)
@@ -165,11 +166,17 @@ impl Run {
         child: &mut Child,
         most: Duration,
     ) -> Result<Option<ExitStatus>, Failure> {
-        let end = Instant::now() + most;
+        let until = Instant::now() + most;
         loop {
             let status = child.try_wait();
             let status = status.map_err(|error| failed(&self.program, "wait for it", &error))?;
-            let left = end.saturating_duration_since(Instant::now());
+            // A terminal's Ctrl-C ends the child too, which is then no finding.
+            if let Some(signal) = self.signals.come() {
+                end(child);
+                let what = format!("{}: nothing was proven", signal.name());
+                return Err(Failure::stopped(what, signal.0));
+            }
+            let left = until.saturating_duration_since(Instant::now());
             if status.is_some() || left.is_zero() {
                 return Ok(status);
             }
@@ -235,7 +242,7 @@ mod tests {
     #[test]
     fn unfinished_work_is_new_where_it_was_not_there_before() -> Result<(), Failure> {
         let folder = tempfile::tempdir().expect("a scratch folder");
-        let run = Run::new(folder.path(), Strategy::Reference)?;
+        let run = Run::new(folder.path(), Trained::Reference, Signals::default())?;
         let make = |name: &str| {
             fs::create_dir_all(folder.path().join("models/run").join(name)).expect("writable");
         };

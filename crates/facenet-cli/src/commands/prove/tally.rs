@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use facenet_train::{EMA_FILE, MODEL_FILE, OPTIMIZER_FILE, Strategy};
+use facenet_train::{EMA_FILE, MODEL_FILE, OPTIMIZER_FILE};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -72,7 +72,12 @@ struct Signals {
 }
 
 impl Proven {
-    pub(super) fn new(strategy: Strategy, tally: &Tally, length: Duration, end: &Final) -> Self {
+    pub(super) fn new(
+        strategy: &'static str,
+        tally: &Tally,
+        length: Duration,
+        end: &Final,
+    ) -> Self {
         let hash = |name: &str| end.sha256.get(name).cloned().unwrap_or_default();
         let kills = Kills {
             before_first_checkpoint: tally.before_first_checkpoint,
@@ -85,7 +90,7 @@ impl Proven {
             slowest_seconds: tally.slowest.as_secs_f64(),
         };
         Self {
-            strategy: strategy.name(),
+            strategy,
             disturbances: tally.landed,
             runs: tally.runs,
             run_seconds: length.as_secs_f64(),
