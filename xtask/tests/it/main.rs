@@ -3,3 +3,4 @@
 mod download;
 mod program;
 mod server;
+mod skip;

@@ -115,7 +115,10 @@ fn golden_dir() -> PathBuf {
 #[test]
 fn golden_lfw_cases_are_all_met_through_the_command() {
     let Ok(entries) = fs::read_dir(golden_dir()) else {
-        eprintln!("SKIPPED golden lfw: no folder {}", golden_dir().display());
+        crate::skip::skip(format_args!(
+            "golden lfw: no folder {}",
+            golden_dir().display()
+        ));
         return;
     };
     let files: BTreeSet<PathBuf> = entries

@@ -10,16 +10,18 @@ use crate::support::Scratch;
 /// (`FACENET_PRETRAINED` names its file where it lies elsewhere); without both a message, and `None`.
 fn sources() -> Option<[PathBuf; 2]> {
     let Some(root) = std::env::var_os("FACENET_TEST_DATA") else {
-        eprintln!("SKIPPED: FACENET_TEST_DATA is not set, so LFW's people are not tested");
+        crate::skip::skip(format_args!(
+            "FACENET_TEST_DATA is not set, so LFW's people are not tested"
+        ));
         return None;
     };
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../data/pretrained/graph_final.pb");
     let graph = std::env::var_os("FACENET_PRETRAINED").map_or(beside, PathBuf::from);
     if !graph.is_file() {
-        eprintln!(
-            "SKIPPED: no {}, so LFW's people are not tested; run `cargo xtask fixtures --pretrained`",
+        crate::skip::skip(format_args!(
+            "no {}, so LFW's people are not tested; run `cargo xtask fixtures --pretrained`",
             graph.display()
-        );
+        ));
         return None;
     }
     let graph = graph.canonicalize().expect("a file");
@@ -67,6 +69,7 @@ fn people_of_lfw_are_told_apart_found_again_and_grouped() {
         .run("calibrate --model model --data-dir people --far 0.001 --json")
         .done()
         .json();
+    check_one_by_one(&scratch);
     let point = &calibrated["points"][0];
     // LFW's whole view 2 gives 0.873 at this FAR.
     assert!(point["val"].as_f64().expect("same pairs") > 0.75, "{point}");
@@ -99,4 +102,78 @@ fn people_of_lfw_are_told_apart_found_again_and_grouped() {
         "{}",
         grouped["score"]
     );
+}
+
+/// Two people with several images, by name, and the first image of each of their folders and of a
+/// stranger's.
+#[cfg(unix)]
+fn some(scratch: &Scratch) -> ([String; 2], Vec<Vec<String>>) {
+    let mut people: Vec<_> = fs::read_dir(scratch.path("people"))
+        .expect("linked above")
+        .map(|entry| {
+            entry
+                .expect("listable")
+                .file_name()
+                .into_string()
+                .expect("UTF-8")
+        })
+        .collect();
+    people.sort();
+    let images = |name: &String| {
+        let folder = scratch.path("people").join(name);
+        let mut images: Vec<_> = fs::read_dir(folder)
+            .expect("a person's folder")
+            .map(|entry| {
+                entry
+                    .expect("listable")
+                    .file_name()
+                    .into_string()
+                    .expect("UTF-8")
+            })
+            .map(|file| format!("people/{name}/{file}"))
+            .collect();
+        images.sort();
+        images
+    };
+    let several: Vec<_> = people
+        .iter()
+        .filter(|name| images(name).len() > 1)
+        .take(2)
+        .collect();
+    let single = people
+        .iter()
+        .find(|name| images(name).len() == 1)
+        .expect("120 of them");
+    let of = [several[0], several[1], single].map(images).to_vec();
+    ([several[0].clone(), several[1].clone()], of)
+}
+
+/// `verify`, `enroll`, `identify`, `forget` and `doctor` on a few of them. Only counts are asserted on,
+/// so that a failure prints no name and no picture.
+#[cfg(unix)]
+fn check_one_by_one(scratch: &Scratch) {
+    let ([ann, bob], images) = some(scratch);
+    let accepts = |a: &str, b: &str| {
+        let words = ["verify", a, b, "--model", "model", "--json"];
+        scratch.run_words(words).done().json()["is_below"] == true
+    };
+    assert!(accepts(&images[0][0], &images[0][1]), "two of one person");
+    assert!(!accepts(&images[0][0], &images[1][0]), "two people");
+    for (name, image) in [(&ann, &images[0][0]), (&bob, &images[1][0])] {
+        let words = ["enroll", "g", "--model", "model", "--name", name, image];
+        scratch.run_words(words).done();
+    }
+    let named = |image: &str| {
+        let words = ["identify", "g", image, "--model", "model", "--json"];
+        scratch.run_words(words).done().json()["images"][0]["name"].clone()
+    };
+    assert!(named(&images[0][1]) == ann.as_str(), "found again");
+    assert!(named(&images[1][1]) == bob.as_str(), "found again");
+    assert!(named(&images[2][0]).is_null(), "a stranger");
+    scratch.run_words(["forget", "g", &ann]).done();
+    assert!(named(&images[0][1]).is_null(), "forgotten");
+    let doctor = scratch.run("doctor people --model model --json");
+    let found = doctor.json();
+    assert!(found["images"] == found["readable"] && found["separation"].is_object());
+    assert!(found["counts"]["single-image"] == 120);
 }

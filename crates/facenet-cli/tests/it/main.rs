@@ -28,6 +28,7 @@ mod odd_names;
 mod prove;
 mod recognition;
 mod report;
+mod skip;
 mod streams;
 mod support;
 mod train;

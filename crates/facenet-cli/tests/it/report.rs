@@ -316,10 +316,10 @@ fn what_is_no_run_is_refused() {
 fn a_browser_draws_the_page_on_wide_and_narrow_windows() {
     let scratch = with_run();
     let Some(browser) = Browser::find(&scratch) else {
-        eprintln!(
-            "SKIPPED a_browser_draws_the_page_on_wide_and_narrow_windows: no Chromium or Chrome on PATH; name \
+        crate::skip::skip(format_args!(
+            "a_browser_draws_the_page_on_wide_and_narrow_windows: no Chromium or Chrome on PATH; name \
              one in FACENET_BROWSER"
-        );
+        ));
         return;
     };
     scratch

@@ -18,7 +18,7 @@ fn closed() -> Stdio {
 /// A device without room, where the system has one.
 fn full() -> Option<File> {
     let file = OpenOptions::new().write(true).open("/dev/full");
-    file.map_err(|error| eprintln!("SKIPPED what is written to /dev/full: {error}"))
+    file.map_err(|error| crate::skip::skip(format_args!("what is written to /dev/full: {error}")))
         .ok()
 }
 

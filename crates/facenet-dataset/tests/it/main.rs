@@ -8,5 +8,6 @@ mod loader;
 mod memory;
 mod mutated;
 mod properties;
+mod skip;
 mod synth;
 mod test_data;

@@ -64,7 +64,7 @@ fn child_decodes_and_reports_its_peak() {
 #[track_caller]
 fn check(folder: &Path) {
     if peak().is_none() {
-        eprintln!("SKIPPED: no /proc here, so memory is not measured");
+        crate::skip::skip(format_args!("no /proc here, so memory is not measured"));
         return;
     }
     let child = "memory::child_decodes_and_reports_its_peak";

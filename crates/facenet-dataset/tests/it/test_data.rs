@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 /// `FACENET_TEST_DATA/<name>`; without the variable a message, and `None`.
 pub(crate) fn real(name: &str) -> Option<PathBuf> {
     let Some(root) = std::env::var_os("FACENET_TEST_DATA") else {
-        eprintln!("SKIPPED: FACENET_TEST_DATA is not set, so {name} is not tested");
+        crate::skip::skip(format_args!(
+            "FACENET_TEST_DATA is not set, so {name} is not tested"
+        ));
         return None;
     };
     let folder = PathBuf::from(root).join(name);

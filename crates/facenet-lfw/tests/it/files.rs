@@ -10,7 +10,9 @@ fn data(part: &str) -> Option<PathBuf> {
     let dir = std::env::var_os("FACENET_TEST_DATA").map(|dir| PathBuf::from(dir).join(part));
     let found = dir.filter(|dir| dir.is_dir());
     if found.is_none() {
-        eprintln!("SKIPPED: FACENET_TEST_DATA names no folder with {part}/");
+        crate::skip::skip(format_args!(
+            "FACENET_TEST_DATA names no folder with {part}/"
+        ));
     }
     found
 }

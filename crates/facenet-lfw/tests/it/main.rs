@@ -7,3 +7,4 @@ mod making;
 mod naive;
 mod oracle;
 mod parser;
+mod skip;

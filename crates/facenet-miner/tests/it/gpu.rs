@@ -17,7 +17,7 @@ fn is_there() -> bool {
     };
     let miner = Miner::new(config).expect("valid");
     let why = miner.fallback();
-    why.inspect(|why| eprintln!("SKIPPED: {why}; no GPU was tested"));
+    why.inspect(|why| crate::skip::skip(format_args!("{why}; no GPU was tested")));
     why.is_none()
 }
 

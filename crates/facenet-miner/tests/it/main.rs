@@ -13,3 +13,4 @@ mod nvrtc;
 mod oracle;
 mod properties;
 mod shim;
+mod skip;

@@ -137,7 +137,9 @@ fn compiler(sanitized: bool) -> Option<Compiler> {
     let found = FOUND[usize::from(sanitized)].get_or_init(|| find_compiler(sanitized));
     if found.is_none() {
         let with = if sanitized { " with sanitizers" } else { "" };
-        eprintln!("SKIPPED: no C++ compiler{with} for Linux here; the kernels were not run");
+        crate::skip::skip(format_args!(
+            "no C++ compiler{with} for Linux here; the kernels were not run"
+        ));
     }
     found.clone()
 }

@@ -20,10 +20,10 @@ fn published() -> Option<PathBuf> {
     if path.is_file() {
         return Some(path);
     }
-    eprintln!(
-        "SKIPPED: no published model; run `cargo xtask fixtures --pretrained`, or set \
+    crate::skip::skip(format_args!(
+        "no published model; run `cargo xtask fixtures --pretrained`, or set \
          FACENET_PRETRAINED to its file"
-    );
+    ));
     None
 }
 
@@ -32,7 +32,9 @@ fn inputs() -> Option<(Tensor, Tensor)> {
     let root = std::env::var_os("FACENET_TEST_DATA").map(PathBuf::from);
     let path = root.map(|root| root.join("pretrained/inputs.safetensors"));
     let Some(path) = path.filter(|path| path.is_file()) else {
-        eprintln!("SKIPPED: FACENET_TEST_DATA names no folder with pretrained/inputs.safetensors");
+        crate::skip::skip(format_args!(
+            "FACENET_TEST_DATA names no folder with pretrained/inputs.safetensors"
+        ));
         return None;
     };
     let tensors = load_tensors(&path).expect("whole");

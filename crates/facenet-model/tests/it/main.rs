@@ -15,6 +15,7 @@ mod optim;
 mod properties;
 mod python;
 mod safetensors;
+mod skip;
 mod statistics;
 mod steps;
 mod tolerance;

@@ -30,7 +30,9 @@ impl Python {
         };
         let program = std::env::var_os("FACENET_PYTHON").map(PathBuf::from);
         let Some(program) = program.filter(has) else {
-            eprintln!("SKIPPED: FACENET_PYTHON names no Python with {packages:?}");
+            crate::skip::skip(format_args!(
+                "FACENET_PYTHON names no Python with {packages:?}"
+            ));
             return None;
         };
         let scratch = tempfile::tempdir().expect("a scratch folder");

@@ -151,7 +151,7 @@ fn child_imports_and_reports_its_peak() {
 #[test]
 fn lies_fill_no_memory() {
     if peak().is_none() {
-        eprintln!("SKIPPED: no /proc here, so memory is not measured");
+        crate::skip::skip(format_args!("no /proc here, so memory is not measured"));
         return;
     }
     let folder = tempfile::tempdir().expect("a scratch folder");

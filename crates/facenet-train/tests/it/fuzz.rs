@@ -1,7 +1,7 @@
 //! The fuzz targets of this crate, on their seeds and on damaged copies of them.
 
 #[path = "../../../../fuzz/check.rs"]
-mod check;
+pub(crate) mod check;
 #[path = "../../../../fuzz/src/checkpoint.rs"]
 mod checkpoint;
 #[path = "../../../../fuzz/src/events.rs"]

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod classifiers;
+mod damaged;
 mod defaults;
 mod ema;
 mod epochs;
@@ -26,6 +27,7 @@ mod rollback;
 mod runs;
 mod same_bytes;
 mod schedule;
+mod skip;
 mod statistics;
 mod stop_asked;
 mod stops;

@@ -74,10 +74,10 @@ fn config(scratch: &Scratch, faces: PathBuf) -> TrainConfig {
 #[test]
 fn training_on_thirty_people_tells_ten_others_apart() {
     let Some(faces) = faces() else {
-        eprintln!(
-            "SKIPPED training_on_thirty_people_tells_ten_others_apart: set FACENET_TEST_DATA to a \
+        crate::skip::skip(format_args!(
+            "training_on_thirty_people_tells_ten_others_apart: set FACENET_TEST_DATA to a \
              folder that holds orl/s1 to orl/s40"
-        );
+        ));
         return;
     };
     let scratch = Scratch::new();

@@ -37,11 +37,11 @@ fn fixtures() -> Option<(PathBuf, PathBuf)> {
     if let (true, Some(lfw)) = (graph.is_file(), lfw) {
         return Some((graph, lfw));
     }
-    eprintln!(
-        "SKIPPED: the published model is scored where `cargo xtask fixtures --pretrained` has \
+    crate::skip::skip(format_args!(
+        "the published model is scored where `cargo xtask fixtures --pretrained` has \
          fetched it (or FACENET_PRETRAINED names its file) and FACENET_TEST_DATA names a folder \
          with lfw/pairs.txt"
-    );
+    ));
     None
 }
 
