@@ -23,9 +23,12 @@ pub(crate) fn run(bytes: &[u8]) {
     }
 }
 
-/// Names, and two folds of people who do not exist.
+/// Names, two folds of people who do not exist, and one that a fuzzer has found.
 pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let names = "# nobody\nsynth_00000\nsynth_00001\n";
     let folds = "2\n2\nsynth_00000\t3\nsynth_00001\t1\n1\nsynth_00002\t4\n";
-    [names, folds].map(|text| text.as_bytes().to_vec()).into()
+    let nameless = "1\n\t2020";
+    [names, folds, nameless]
+        .map(|text| text.as_bytes().to_vec())
+        .into()
 }

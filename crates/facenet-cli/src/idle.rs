@@ -12,14 +12,21 @@ type Given = (&'static str, bool, &'static str);
 /// expects something of them. The loss's own are [`check_loss`](crate::loss::check_loss)'s.
 ///
 /// # Errors
-/// A usage failure that names the first one.
+/// A usage failure that names all of them: a file of flags is mended at once.
 pub(crate) fn check_idle(args: &TrainArgs, config: &TrainConfig) -> Result<(), Failure> {
     let idle = config.idle_settings();
     let given = given(args).into_iter();
-    let mut strangers = given.filter(|(name, is_given, _)| *is_given && idle.contains(name));
-    let Some((name, _, needed)) = strangers.next() else {
+    let strangers = given.filter(|(name, is_given, _)| *is_given && idle.contains(name));
+    let told: Vec<_> = strangers
+        .map(|(name, _, needed)| told(name, needed, config))
+        .collect();
+    if told.is_empty() {
         return Ok(());
-    };
+    }
+    Err(Failure::usage(told.join("; ")))
+}
+
+fn told(name: &str, needed: &str, config: &TrainConfig) -> String {
     let beside = match name {
         "learning_rate_power" => format!(
             "--learning-rate-schedule {}",
@@ -28,10 +35,8 @@ pub(crate) fn check_idle(args: &TrainArgs, config: &TrainConfig) -> Result<(), F
         "look_alike_share" | "look_alike_floor" => format!("--sampler {}", config.sampler.name()),
         _ => format!("--strategy {}", config.strategy.name()),
     };
-    Err(Failure::usage(format!(
-        "--{}: does nothing with {beside}; drop it, or give {needed}",
-        name.replace('_', "-")
-    )))
+    let name = name.replace('_', "-");
+    format!("--{name}: does nothing with {beside}; drop it, or give {needed}")
 }
 
 fn given(args: &TrainArgs) -> [Given; 6] {
@@ -118,6 +123,8 @@ mod tests {
             assert!(said.contains(expected), "{flags}: {said}");
         }
         assert!(said("--learning-rate-power 2").contains("--learning-rate-schedule exponential"));
+        let both = said("--look-alike-share 0.3 --learning-rate-power 2");
+        assert!(both.contains("--look-alike-share: ") && both.contains("--learning-rate-power: "));
         for flags in [
             "--sampler look-alike --look-alike-share 0.3 --look-alike-floor 0.3",
             "--learning-rate-schedule polynomial --learning-rate-power 2",

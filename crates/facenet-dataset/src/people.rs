@@ -108,7 +108,9 @@ fn name<'a>(line: Option<(usize, &'a str)>, path: &Path) -> Result<&'a str, Data
     let (number, text) = line.ok_or_else(|| wrong(path, 0, "too few lines for its counts"))?;
     let problem = || format!("found {text:?}, expected name<TAB>images");
     match text.split_once('\t') {
-        Some((name, images)) if images.trim().parse::<u32>().is_ok() => Ok(name.trim()),
+        Some((name, images)) if !name.trim().is_empty() && images.trim().parse::<u32>().is_ok() => {
+            Ok(name.trim())
+        }
         _ => Err(wrong(path, number, problem())),
     }
 }
@@ -215,6 +217,7 @@ mod tests {
         check("1\n1\nAnn\t3\nBob\t1\n", "", Err(":4: more lines"));
         check("2\n2\nAnn\t3\nBob\n", "", Err(":4: found \"Bob\""));
         check("1\n1\nAnn\tthree\n", "", Err(":3: found"));
+        check("1\n \t2020", "", Err(":2: found"));
         check(
             "Ann\t3\n",
             "",

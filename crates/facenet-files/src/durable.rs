@@ -162,7 +162,11 @@ impl<'a> Written<'a> {
         path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let scratch = prefixed(path, SCRATCH_PREFIX);
         // One that a crash has left may be anybody's to read: it is not written to.
-        let create = || files.create(&scratch, access);
+        let create = || {
+            let file = files.create(&scratch, access)?;
+            let handle = file.handle();
+            Ok((file, handle))
+        };
         let (file, hold) = claim(files, &scratch, Patience::Wait, create)?;
         let written = Self {
             path,

@@ -103,13 +103,22 @@ pub fn replace_folder<E: From<FileError>>(
 ) -> Result<(), E> {
     make_folders(files, folder_of(folder))?;
     let scratch = prefixed(folder, SCRATCH_PREFIX);
-    let claimed = claim(files, &scratch, Patience::Tell, || {
-        files.create_folder(&scratch)
-    });
-    let failed = |source| FileError::new(&scratch, "make this folder", source);
-    let ((), _hold) = claimed.map_err(failed)?;
-    sync_folder(files, folder_of(folder))?;
-    let made = fill(&scratch).and_then(|()| Ok(put_folder(files, &scratch, folder)?));
+    let create = || {
+        files.create_folder(&scratch)?;
+        Ok(((), fs::File::open(&scratch)))
+    };
+    let failed = |source: io::Error| {
+        let action = match source.kind() {
+            io::ErrorKind::ResourceBusy => "make this folder while another process makes it",
+            _ => "make this folder",
+        };
+        FileError::new(folder, action, source)
+    };
+    let ((), _hold) = claim(files, &scratch, Patience::Tell, create).map_err(failed)?;
+    let made = sync_folder(files, folder_of(folder))
+        .map_err(E::from)
+        .and_then(|()| fill(&scratch))
+        .and_then(|()| Ok(put_folder(files, &scratch, folder)?));
     if made.is_err() {
         // The first error is the one to tell.
         let _ = delete(files, &scratch);
@@ -180,7 +189,11 @@ pub fn delete(files: &dyn FileSystem, path: &Path) -> Result<(), FileError> {
     let failed = |source| FileError::new(path, "delete this", source);
     match fs::symlink_metadata(path) {
         Ok(data) if data.is_dir() => {
-            for entry in fs::read_dir(path).map_err(failed)? {
+            let entries = match fs::read_dir(path) {
+                Err(error) => return unless_gone(error).map_err(failed),
+                Ok(entries) => entries,
+            };
+            for entry in entries {
                 delete(files, &entry.map_err(failed)?.path())?;
             }
             files

@@ -4,6 +4,7 @@ mod durable;
 mod error;
 pub mod faults;
 mod folder;
+mod lock;
 mod read;
 mod scratch;
 mod system;
@@ -17,5 +18,6 @@ pub use folder::{
     delete, folder_of, make_folder, make_folders, new_folder, prefixed, put_folder, rename,
     replace_folder, sweep, sync_folder,
 };
+pub use lock::lock_soon;
 pub use read::{open_regular, read_regular};
 pub use system::{Access, Disk, FileSystem, Output};

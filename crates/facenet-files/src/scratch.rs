@@ -1,10 +1,11 @@
 //! Scratch: one maker at a time, and what a maker who is gone has left goes.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
 
 use crate::folder::delete;
+use crate::lock::lock_soon;
 use crate::system::FileSystem;
 
 /// What to do while another maker is at work.
@@ -23,28 +24,50 @@ pub(crate) type Hold = Option<File>;
 /// Makes scratch by `make`, which says so where the name is taken; then by whoever is at work on it,
 /// or was when the process ended: what such a one has left is deleted.
 ///
+/// - `make`: gives what it has made and a handle of it
+///
 /// # Errors
 /// Those of `make` and of deleting, and see [`Patience`].
 pub(crate) fn claim<T>(
     files: &dyn FileSystem,
     scratch: &Path,
     patience: Patience,
-    mut make: impl FnMut() -> io::Result<T>,
+    mut make: impl FnMut() -> io::Result<(T, io::Result<File>)>,
 ) -> io::Result<(T, Hold)> {
     loop {
-        let made = match make() {
+        let (made, handle) = match make() {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 clear(files, scratch, patience)?;
                 continue;
             }
             made => made?,
         };
-        let hold = File::open(scratch).ok();
-        let hold = hold.filter(|file| file.lock().is_ok());
-        // Between making and locking, another maker may have taken it for left behind.
-        if hold.as_ref().is_none_or(|file| is_at(file, scratch)) {
-            return Ok((made, hold));
+        let hold = match handle {
+            // A folder that is gone before it could be opened.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            handle => handle.ok(),
+        };
+        let Some(hold) = hold else {
+            return Ok((made, None));
+        };
+        match lock(&hold, patience) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(error),
+            // Without locks it is the caller's care.
+            Err(_) => return Ok((made, None)),
+            // Between making and locking, another maker may have taken it for left behind.
+            Ok(()) if is_at(&hold, scratch) => return Ok((made, Some(hold))),
+            Ok(()) => {}
         }
+    }
+}
+
+fn lock(file: &File, patience: Patience) -> io::Result<()> {
+    match patience {
+        Patience::Wait => file.lock(),
+        Patience::Tell => lock_soon(file).map_err(|error| match error {
+            TryLockError::WouldBlock => io::ErrorKind::ResourceBusy.into(),
+            TryLockError::Error(error) => error,
+        }),
     }
 }
 
@@ -55,14 +78,8 @@ fn clear(files: &dyn FileSystem, scratch: &Path, patience: Patience) -> io::Resu
     let is_ours = kind.is_ok_and(|kind| kind.is_file() || kind.is_dir());
     // Opening a pipe would wait for who writes to it.
     if let Some(left) = is_ours.then(|| File::open(scratch).ok()).flatten() {
-        let locked = match patience {
-            Patience::Wait => left.lock(),
-            Patience::Tell => left.try_lock().map_err(io::Error::from),
-        };
-        match locked {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::ErrorKind::ResourceBusy.into());
-            }
+        match lock(&left, patience) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => return Err(error),
             Ok(()) if !is_at(&left, scratch) => return Ok(()),
             // Without locks it is the caller's care.
             Ok(()) | Err(_) => return delete(files, scratch).map_err(Into::into),

@@ -22,6 +22,12 @@ pub trait Output: Write + Debug + Send {
     /// # Errors
     /// What the system says.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Another handle of the same file, for a lock.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn handle(&self) -> io::Result<File>;
 }
 
 /// Where files are written. Errors are the system's; [`FileError`](crate::FileError) is what the
@@ -92,6 +98,10 @@ pub struct Disk;
 impl Output for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn handle(&self) -> io::Result<File> {
+        self.try_clone()
     }
 }
 

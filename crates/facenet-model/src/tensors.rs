@@ -16,7 +16,7 @@ const LENGTH_BYTES: u64 = 8;
 /// Longest header that is read, in bytes: the larger network's has 70 thousand.
 const MAX_HEADER: u64 = 1 << 24;
 /// Key of a note in a safetensors file's metadata.
-const NOTE: &str = "input";
+const NOTE: &str = "facenet.input";
 /// What to do about a broken file.
 const COPY_AGAIN: &str = "copy the file again, or give an earlier checkpoint";
 

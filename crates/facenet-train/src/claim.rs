@@ -3,13 +3,24 @@
 use std::fs::{File, TryLockError};
 use std::path::Path;
 
+use facenet_files::lock_soon;
+
 use crate::error::TrainError;
 
 /// Keeps other processes from going on with a run, until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct Claim {
     /// Open and locked; `None` where the file system has no locks: then it is the user's care.
-    _folder: Option<File>,
+    folder: Option<File>,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // Closing does not do: a process that is being started may have a copy.
+        if let Some(folder) = &self.folder {
+            let _ = folder.unlock();
+        }
+    }
 }
 
 impl Claim {
@@ -18,7 +29,7 @@ impl Claim {
     /// # Errors
     /// [`TrainError::Busy`] where another process has it.
     pub(crate) fn of(run_dir: &Path) -> Result<Self, TrainError> {
-        let folder = match File::open(run_dir).map(|folder| (folder.try_lock(), folder)) {
+        let folder = match File::open(run_dir).map(|folder| (lock_soon(&folder), folder)) {
             Ok((Err(TryLockError::WouldBlock), _)) => {
                 let path = run_dir.to_owned();
                 return Err(TrainError::Busy { path });
@@ -26,7 +37,7 @@ impl Claim {
             Ok((Ok(()), folder)) => Some(folder),
             Ok((Err(TryLockError::Error(_)), _)) | Err(_) => None,
         };
-        Ok(Self { _folder: folder })
+        Ok(Self { folder })
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, CommandFactory};
+use facenet_train::TrainError;
 use facenet_train::files::{Disk, replace};
 use toml::Value;
 
@@ -23,7 +24,8 @@ use crate::failure::Failure;
 pub(crate) fn save(file: &Path, arguments: &[OsString]) -> Result<(), Failure> {
     let text = resolved(arguments)
         .map_err(|what| Failure::usage(format!("--save-config: {what}; drop --save-config")))?;
-    replace(&Disk, file, text.as_bytes()).map_err(|error| Failure::resources(error.to_string()))
+    let written = replace(&Disk, file, text.as_bytes());
+    written.map_err(|error| TrainError::from(error).into())
 }
 
 fn resolved(arguments: &[OsString]) -> Result<String, String> {

@@ -90,9 +90,10 @@ fn a_pipe_is_not_waited_for() {
         "verify pipe pipe --model run/model",
         "evaluate --embeddings pipe",
         "cluster pipe --threshold 0.5",
-        "mine pipe",
+        "mine --embeddings pipe",
     ] {
         let run = scratch.run(line);
-        assert!(run.code != 0, "{line}: {run:#?}");
+        let is_named = run.error().contains("pipe");
+        assert!(run.code == DATA && is_named, "{line}: {run:#?}");
     }
 }

@@ -346,6 +346,10 @@ impl Output for Opened {
         }
         Ok(())
     }
+
+    fn handle(&self) -> io::Result<fs::File> {
+        self.inner.handle()
+    }
 }
 
 #[cfg(test)]
