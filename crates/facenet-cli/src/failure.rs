@@ -105,7 +105,7 @@ impl From<TrainError> for Failure {
     }
 }
 
-/// The error and its sources, joined on one line.
+/// The error and its sources, joined on one line, without what a terminal obeys.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
@@ -116,7 +116,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         source = error.source();
     }
-    message.replace('\n', " ")
+    message.replace(char::is_control, " ")
 }
 
 /// Reports what clap found: help and version are no failures.

@@ -241,10 +241,12 @@ impl TrainError {
     }
 
     /// A checkpoint, or a file of one, that cannot be used.
+    ///
+    /// - `what`: may hold what a file says, of which no control character is kept
     pub fn checkpoint(path: &Path, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Checkpoint {
             path: path.to_owned(),
-            what: what.into(),
+            what: what.into().replace(char::is_control, " "),
             remedy: remedy.into(),
         }
     }
