@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use crate::{faults, fuzz};
 
-/// Kills of each strategy.
+/// Kills of each kind of run.
 const KILLS: u32 = 300;
-/// Signals to each strategy.
+/// Signals to each kind of run.
 const SIGNALS: u32 = 100;
 
 /// Inputs of each fuzz target.
