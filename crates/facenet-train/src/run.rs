@@ -221,22 +221,14 @@ fn go_on(
         unseen: 0.0,
         copied: mib(rounds.state_bytes(&sizes)),
     };
-    let (model, _) = Model::from_tensors(config.model(), model, DType::F32, &device)?;
-    let model = model
-        .with_arithmetic(config.arithmetic())
-        .with_frozen_norms(config.freeze_bn);
-    model.set_updates(progress.statistics_updates);
+    let model = stored_model(&progress, model, &device)?;
     let memory = MemoryPlan::new(&config, &model, head.as_ref(), &before)?;
     observer.event(&Event::Planned(&memory));
     let mut ema = Ema::new(config.moving_average_decay, &model.state())?;
     if let Some(shadow) = shadow {
         ema.load_shadow(&shadow)?;
     }
-    let mut optimizer = Optimizer::new(&config.optimizer());
-    let parameters = model.parameters();
-    let parameters = parameters.iter().map(|p| (p.name, p.var));
-    let of_head = head.iter().flat_map(Head::parameters);
-    optimizer.load_state(&state, parameters.chain(of_head))?;
+    let optimizer = stored_optimizer(&config, &model, head.as_ref(), &state)?;
     drop(state);
     let run_dir = run_dir_of(folder)?;
     note_good(&mut progress, folder, &run_dir);
@@ -267,6 +259,34 @@ fn go_on(
         memory,
         observer,
     )
+}
+
+fn stored_model(
+    progress: &Progress,
+    tensors: BTreeMap<String, Tensor>,
+    device: &Device,
+) -> Result<Model, TrainError> {
+    let config = &progress.config;
+    let (model, _) = Model::from_tensors(config.model(), tensors, DType::F32, device)?;
+    let model = model
+        .with_arithmetic(config.arithmetic())
+        .with_frozen_norms(config.freeze_bn);
+    model.set_updates(progress.statistics_updates);
+    Ok(model)
+}
+
+fn stored_optimizer(
+    config: &TrainConfig,
+    model: &Model,
+    head: Option<&Head>,
+    state: &BTreeMap<String, Tensor>,
+) -> Result<Optimizer, TrainError> {
+    let mut optimizer = Optimizer::new(&config.optimizer());
+    let parameters = model.parameters();
+    let parameters = parameters.iter().map(|p| (p.name, p.var));
+    let of_head = head.into_iter().flat_map(Head::parameters);
+    optimizer.load_state(state, parameters.chain(of_head))?;
+    Ok(optimizer)
 }
 
 /// Lets a run go back to the checkpoint that it goes on from, where that may be and the checkpoint,

@@ -3,4 +3,5 @@
 mod download;
 mod program;
 mod server;
+#[path = "../../../fixtures/skip.rs"]
 mod skip;

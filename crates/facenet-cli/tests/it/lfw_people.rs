@@ -108,32 +108,20 @@ fn people_of_lfw_are_told_apart_found_again_and_grouped() {
 /// stranger's.
 #[cfg(unix)]
 fn some(scratch: &Scratch) -> ([String; 2], Vec<Vec<String>>) {
-    let mut people: Vec<_> = fs::read_dir(scratch.path("people"))
-        .expect("linked above")
-        .map(|entry| {
-            entry
-                .expect("listable")
-                .file_name()
-                .into_string()
-                .expect("UTF-8")
-        })
-        .collect();
-    people.sort();
-    let images = |name: &String| {
-        let folder = scratch.path("people").join(name);
-        let mut images: Vec<_> = fs::read_dir(folder)
-            .expect("a person's folder")
-            .map(|entry| {
-                entry
-                    .expect("listable")
-                    .file_name()
-                    .into_string()
-                    .expect("UTF-8")
-            })
-            .map(|file| format!("people/{name}/{file}"))
+    let names = |folder: &Path| -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("linked above");
+        let name = |entry: std::io::Result<fs::DirEntry>| entry.expect("listable").file_name();
+        let mut names: Vec<_> = entries
+            .map(|entry| name(entry).into_string().expect("UTF-8"))
             .collect();
-        images.sort();
-        images
+        names.sort();
+        names
+    };
+    let folder = scratch.path("people");
+    let people = names(&folder);
+    let images = |name: &String| -> Vec<String> {
+        let files = names(&folder.join(name)).into_iter();
+        files.map(|file| format!("people/{name}/{file}")).collect()
     };
     let several: Vec<_> = people
         .iter()

@@ -28,6 +28,7 @@ mod odd_names;
 mod prove;
 mod recognition;
 mod report;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;
 mod streams;
 mod support;

@@ -8,6 +8,7 @@ mod loader;
 mod memory;
 mod mutated;
 mod properties;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;
 mod synth;
 mod test_data;

@@ -7,4 +7,5 @@ mod making;
 mod naive;
 mod oracle;
 mod parser;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;

@@ -13,4 +13,5 @@ mod nvrtc;
 mod oracle;
 mod properties;
 mod shim;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;

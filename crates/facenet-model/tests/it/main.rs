@@ -15,6 +15,7 @@ mod optim;
 mod properties;
 mod python;
 mod safetensors;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;
 mod statistics;
 mod steps;

@@ -27,6 +27,7 @@ mod rollback;
 mod runs;
 mod same_bytes;
 mod schedule;
+#[path = "../../../../fixtures/skip.rs"]
 mod skip;
 mod statistics;
 mod stop_asked;

@@ -103,19 +103,26 @@ fn a_run_goes_back_three_times_and_no_more() {
     }
 }
 
-fn check_going_back(scratch: &Scratch, loss: Loss) {
+/// A run whose third step, the first of its second epoch, is at a rate that no number survives.
+fn diverging(scratch: &Scratch) -> TrainConfig {
     let rates = scratch.path("rates.txt");
     fs::write(&rates, "0: 1e-4\n1: 1e38\n").expect("writable");
-    let (outcome, told) = listen(TrainConfig {
-        loss,
+    TrainConfig {
         optimizer: OptimizerKind::Mom,
         learning_rate: 0.0,
         learning_rate_schedule_file: rates,
         epoch_size: 2,
         max_nrof_epochs: 5,
         checkpoint_every: None,
-        on_collapse: OnCollapse::Rollback,
         ..one_pass(scratch.config())
+    }
+}
+
+fn check_going_back(scratch: &Scratch, loss: Loss) {
+    let (outcome, told) = listen(TrainConfig {
+        loss,
+        on_collapse: OnCollapse::Rollback,
+        ..diverging(scratch)
     });
     let error = outcome.expect_err("no number survives this");
     check_error(&error, ExitClass::Diverged, "step 3: ");
@@ -130,17 +137,7 @@ fn check_going_back(scratch: &Scratch, loss: Loss) {
 #[test]
 fn a_run_that_is_given_the_flag_late_goes_back_to_where_it_went_on_from() {
     let scratch = Scratch::new();
-    let rates = scratch.path("rates.txt");
-    fs::write(&rates, "0: 1e-4\n1: 1e38\n").expect("writable");
-    let config = TrainConfig {
-        optimizer: OptimizerKind::Mom,
-        learning_rate: 0.0,
-        learning_rate_schedule_file: rates,
-        epoch_size: 2,
-        max_nrof_epochs: 5,
-        checkpoint_every: None,
-        ..one_pass(scratch.config())
-    };
+    let config = diverging(&scratch);
     let (outcome, told) = listen(config.clone());
     check_error(
         &outcome.expect_err("no number survives this"),
