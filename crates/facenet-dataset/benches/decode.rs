@@ -58,7 +58,9 @@ fn main() -> Result<()> {
             Ok(())
         })?;
     }
-    recipe(&folder, &ids)?;
+    prepared("crop, flip, standardise", "reference", &folder, &ids)?;
+    let name = "cut to 150, resize to 160 besides";
+    prepared(name, "facenet-fixed-160", &folder, &ids)?;
     load(folder, &ids)
 }
 
@@ -71,9 +73,9 @@ fn centre(whole: Area, side: usize) -> Area {
     }
 }
 
-fn preprocess() -> Result<Preprocess> {
+fn preprocess(recipe: &str) -> Result<Preprocess> {
     Ok(Preprocess {
-        recipe: Recipe::from_name_or_file("reference")?,
+        recipe: Recipe::from_name_or_file(recipe)?,
         side: SIDE,
         augment: Augment {
             random_crop: true,
@@ -83,18 +85,18 @@ fn preprocess() -> Result<Preprocess> {
     })
 }
 
-/// The recipe alone, on pictures in memory.
-fn recipe(folder: &Folder, ids: &[ImageId]) -> Result<()> {
+/// A recipe alone, on pictures in memory.
+fn prepared(name: &str, recipe: &str, folder: &Folder, ids: &[ImageId]) -> Result<()> {
     let Preprocess {
         recipe,
         side,
         augment,
-    } = preprocess()?;
+    } = preprocess(recipe)?;
     let pictures = ids.iter().take(100).map(|&id| folder.load(id));
     let pictures = pictures.collect::<std::result::Result<Vec<_>, _>>()?;
     let mut out = vec![0.0; 3 * side * side];
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    measure("crop, flip, standardise", 10 * pictures.len(), || {
+    measure(name, 10 * pictures.len(), || {
         for _ in 0..10 {
             for picture in &pictures {
                 prepare(picture, &recipe, side, &augment, &mut rng, &mut out)?;
@@ -110,7 +112,7 @@ fn load(folder: Folder, ids: &[ImageId]) -> Result<()> {
         threads: 1,
         ..LoaderConfig::default()
     };
-    let (n, preprocess) = (ids.len(), preprocess()?);
+    let (n, preprocess) = (ids.len(), preprocess("reference")?);
     let loader = Loader::new(std::sync::Arc::new(folder), config)?;
     let mut times = Vec::with_capacity(SAMPLES);
     for epoch in 0..SAMPLES as u64 {
@@ -144,7 +146,7 @@ fn report(name: &str, n: usize, mut times: Vec<f64>) {
     times.sort_by(f64::total_cmp);
     let [least, median] = [times[0], times[times.len() / 2]].map(|time| time / n as f64);
     println!(
-        "{name:32} {:7.1} us an image (least {:.1}), {:6.0} images/s",
+        "{name:34} {:7.1} us an image (least {:.1}), {:6.0} images/s",
         median * 1e6,
         least * 1e6,
         1.0 / median

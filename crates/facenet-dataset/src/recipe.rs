@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DatasetError;
 
 /// The largest crop or size that a recipe may ask for, in pixels.
-const MAX_SIDE: u32 = 8192;
+pub(crate) const MAX_SIDE: u32 = 8192;
 /// No recipe is as long as this, in bytes.
 const MAX_FILE: u64 = 64 << 10;
 

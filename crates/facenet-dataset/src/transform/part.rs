@@ -41,16 +41,6 @@ impl<'a> Part<'a> {
         let left = self.area.left - self.held.left;
         &self.pixels[3 * (top * self.held.width + left)..][..3 * self.area.width]
     }
-
-    /// All rows one after another; borrowed where they lie so already.
-    pub(crate) fn contiguous(&self) -> std::borrow::Cow<'a, [u8]> {
-        if self.area.width == self.held.width {
-            let start = 3 * (self.area.top - self.held.top) * self.held.width;
-            return self.pixels[start..][..3 * self.area.width * self.area.height].into();
-        }
-        let rows: Vec<_> = (0..self.area.height).map(|y| self.row(y)).collect();
-        rows.concat().into()
-    }
 }
 
 #[cfg(test)]
@@ -67,12 +57,18 @@ mod tests {
         }
     }
 
+    /// All rows one after another.
+    fn pixels(part: Part<'_>) -> Vec<u8> {
+        let rows = (0..part.area.height).map(|y| part.row(y));
+        rows.flatten().copied().collect()
+    }
+
     #[track_caller]
     fn check(width: usize, height: usize, side: usize, expected: &[u8]) {
         let picture = numbered(width, height);
         let part = Part::whole(&picture);
         let part = part.at(part.area.centre(side));
-        let found: Vec<_> = part.contiguous().iter().step_by(3).copied().collect();
+        let found: Vec<_> = pixels(part).into_iter().step_by(3).collect();
         assert_eq!(found, expected);
     }
 
@@ -107,7 +103,7 @@ mod tests {
         assert_eq!(part.area, Area::whole(5, 5));
         assert_eq!(part.at(area.centre(1)).row(0), [12; 3]);
         assert_eq!(part.at(area).row(1), [22, 22, 22, 23, 23, 23]);
-        assert_eq!(*part.at(area).contiguous(), portion.pixels);
+        assert_eq!(pixels(part.at(area)), portion.pixels);
     }
 
     #[test]

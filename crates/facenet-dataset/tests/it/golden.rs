@@ -1,5 +1,5 @@
 //! Every case of the golden folder's `image/`: TensorFlow's decoding, cropping, flipping and
-//! standardisation.
+//! standardisation; and the pictures that a published model was scored on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,7 +13,7 @@ use rand_chacha::rand_core::SeedableRng;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-use crate::test_data::{files, golden};
+use crate::test_data::{files, golden, real};
 
 /// Largest difference of a progressive JPEG from libjpeg's, in levels; measured 2. The inverse DCTs
 /// may differ by 1 in luma and chroma: 1 + 1.772 = 2.8 in blue, rounded.
@@ -132,16 +132,16 @@ fn walk_standardize(case: &mut Case, name: &str, _: &Value) {
     let difference = largest(&found, &tf);
     assert!(difference <= slack, "{name}: {difference} from TF");
     if picture.width == picture.height {
-        assert_eq!(found, prepared(&picture), "{name}: the pipeline's");
+        let prepared = prepared(&picture, "reference", picture.width);
+        assert_eq!(found, prepared, "{name}: the pipeline's");
     }
 }
 
-/// The `reference` recipe's output at the picture's own size, as `[height, width, 3]`.
-fn prepared(picture: &Rgb8) -> Vec<f64> {
-    let recipe = Recipe::named("reference").expect("a known name");
-    let mut out = vec![f32::NAN; picture.pixels.len()];
+/// A recipe's output, as `[side, side, 3]`.
+fn prepared(picture: &Rgb8, recipe: &str, side: usize) -> Vec<f64> {
+    let recipe = Recipe::named(recipe).expect("a known name");
+    let mut out = vec![f32::NAN; 3 * side * side];
     let mut rng = ChaCha8Rng::seed_from_u64(0);
-    let side = picture.width;
     prepare(
         picture,
         &recipe,
@@ -239,4 +239,26 @@ fn golden_images_are_tensorflows() {
         unknown.remove(&beside);
     }
     assert!(unknown.is_empty(), "not walked: {unknown:?}");
+}
+
+/// The recipe's crop and resize, Pillow's, of libjpeg's pixels.
+#[test]
+fn photographs_become_a_published_models_inputs() {
+    let (Some(published), Some(lfw)) = (real("pretrained"), real("lfw")) else {
+        return;
+    };
+    let names = std::fs::read(published.join("inputs.json")).expect("beside the inputs");
+    let names: Value = serde_json::from_slice(&names).expect("JSON");
+    let names = names["names"].as_array().expect("an array");
+    let inputs = Case::open(&published.join("inputs.safetensors"));
+    let (shape, levels) = &inputs.u8s["input_u8"];
+    assert_eq!((names.len(), &shape[..]), (12, &[12, 160, 160, 3][..]));
+    for (name, expected) in names.iter().zip(levels.chunks_exact(160 * 160 * 3)) {
+        let path = lfw.join(name.as_str().expect("a file name"));
+        let picture = decode_file(&path, &DecodeLimits::default()).expect("a photograph");
+        let expected: Vec<_> = expected.iter().map(|&level| f64::from(level)).collect();
+        let found = prepared(&picture, "facenet-fixed-160", 160);
+        let levels = found.iter().map(|x| (x * 128.0 + 127.5).round());
+        assert!(levels.eq(expected), "{name}: other levels");
+    }
 }
