@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use facenet_model::{
-    Architecture, Model, ModelConfig, import_file, tensors_to_bytes, tensors_to_torch,
+    Architecture, Model, ModelConfig, PublishedFile, tensors_to_bytes, torch_with_note,
 };
 use tempfile::NamedTempFile;
 
@@ -11,7 +11,12 @@ use tempfile::NamedTempFile;
 pub(crate) fn run(bytes: &[u8]) {
     let mut file = NamedTempFile::new().expect("a scratch file");
     file.write_all(bytes).expect("writable");
-    match import_file(file.path(), 75) {
+    let file = match PublishedFile::open(file.path()) {
+        Ok(file) => file,
+        Err(error) => return assert!(bytes.is_empty(), "{error}"),
+    };
+    assert!(file.note().is_none_or(|note| note.len() <= 3 * bytes.len()));
+    match file.import(75) {
         Ok(imported) => {
             let config = imported.model.config();
             let numbers: usize = imported
@@ -35,6 +40,6 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut state = model.state();
     state.retain(|name, tensor| name.starts_with("last_") || tensor.elem_count() < 64);
     let bytes = tensors_to_bytes(&state).expect("encodable");
-    let torch = tensors_to_torch(&state).expect("encodable");
+    let torch = torch_with_note(&state, "{}").expect("encodable");
     vec![bytes, torch]
 }

@@ -13,6 +13,9 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// `torch.serialization.PROTOCOL_VERSION` of the older form.
 const PROTOCOL: i64 = 1001;
 
+/// Name of a note in an archive.
+pub(crate) const NOTE: &str = "facenet.input";
+
 /// The tensors of a state dictionary by name, where they lie in the file.
 #[derive(Clone, Debug)]
 pub struct StateDict<'a> {
@@ -44,14 +47,19 @@ impl<'a> StateDict<'a> {
         &self.tensors
     }
 
+    /// The note that [`write_state_dict`](crate::write_state_dict) put beside the tensors: any bytes,
+    /// of a file of somebody else's. `None` where there is none, or no archive.
+    pub fn note(bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let zip = Zip::is_one(bytes).then(|| Zip::parse(bytes).ok())??;
+        let (folder, _) = pickle(&zip)?;
+        zip.get(&format!("{folder}{NOTE}"))
+    }
+
     fn of_archive(bytes: &'a [u8]) -> Result<Self, FormatError> {
         let zip = Zip::parse(bytes)?;
         let lacks =
             |what: &str| FormatError::contradiction(what, "no such file", "one in the archive");
-        let pickles = zip
-            .files()
-            .filter_map(|(name, file)| Some((name.strip_suffix("data.pkl")?, file)));
-        let (folder, pickle) = pickles.last().ok_or_else(|| lacks("data.pkl"))?;
+        let (folder, pickle) = pickle(&zip).ok_or_else(|| lacks("data.pkl"))?;
         let order = zip.get(&format!("{folder}byteorder"));
         if order.is_some_and(|order| order != b"little") {
             return Err(FormatError::contradiction("byteorder", "another", "little"));
@@ -122,6 +130,13 @@ impl<'a> StateDict<'a> {
         }
         Ok(Self { tensors })
     }
+}
+
+/// An archive's pickle, and the folder that it is in.
+fn pickle<'a>(zip: &Zip<'a>) -> Option<(&'a str, &'a [u8])> {
+    zip.files()
+        .filter_map(|(name, file)| Some((name.strip_suffix("data.pkl")?, file)))
+        .last()
 }
 
 fn is_big_endian(system: &Pickle<'_>) -> bool {

@@ -1,6 +1,7 @@
 //! A state dictionary as a file for `torch.load(..., weights_only=True)`.
 
 use crate::error::FormatError;
+use crate::torch::NOTE;
 use crate::zip::ZipWriter;
 
 /// A tensor to write.
@@ -17,15 +18,24 @@ pub struct Tensor<'a> {
 /// The bytes of a `.pt` file: a dictionary of tensors in their order, each with a storage of its
 /// own.
 ///
+/// - `note`: a text beside the tensors, which PyTorch passes over and
+///   [`StateDict::note`](crate::StateDict::note) finds
+///
 /// # Errors
-/// [`FormatError::TooMany`] beyond 4 GiB or 65,532 tensors.
-pub fn write_state_dict(tensors: &[Tensor<'_>]) -> Result<Vec<u8>, FormatError> {
+/// [`FormatError::TooMany`] beyond 4 GiB or 65,531 tensors.
+pub fn write_state_dict(
+    tensors: &[Tensor<'_>],
+    note: Option<&str>,
+) -> Result<Vec<u8>, FormatError> {
     let mut archive = ZipWriter::default();
     archive.file("archive/data.pkl", &pickle(tensors))?;
     archive.file("archive/byteorder", b"little")?;
     for (key, tensor) in tensors.iter().enumerate() {
         let bytes: Vec<u8> = tensor.values.iter().flat_map(|x| x.to_le_bytes()).collect();
         archive.file(&format!("archive/data/{key}"), &bytes)?;
+    }
+    if let Some(note) = note {
+        archive.file(&format!("archive/{NOTE}"), note.as_bytes())?;
     }
     // The number that PyTorch writes since 1.6.
     archive.file("archive/version", b"3\n")?;

@@ -6,19 +6,21 @@ mod state_dict;
 #[cfg(test)]
 pub(crate) mod written;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
 use facenet_formats::StateDict;
+use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::model::{LoadReport, Model};
-use crate::tensors::length_of;
+use crate::tensors::{NOTE, length_of};
 
 /// Largest foreign file that is read, in bytes: with a classifier of 100 thousand people, the
 /// larger network has 300 million.
@@ -68,36 +70,75 @@ struct Foreign {
     tolerated: Vec<String>,
 }
 
-/// Reads a published model: davidsandberg's frozen TensorFlow graph of Inception-ResNet-v1, batch
-/// norms folded into convolutions or not; facenet-pytorch's state dictionary, as `torch.save`
-/// writes it or as safetensors; either network of ours in the latter two forms.
-///
-/// - `image_size`: side of Inception-ResNet-v1's input, which no file says; `MobileFaceNet`'s is
-///   known by its last kernel
+/// A file of somebody else's, read whole and not understood yet.
+#[derive(Clone, Debug)]
+pub struct PublishedFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl PublishedFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// [`ModelError::Io`] and [`ModelError::File`] for what cannot be read or is larger than 512 MiB.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let length = length_of(path)?;
+        if length > MAX_FILE {
+            let problem = format!("found {length} bytes, expected at most {MAX_FILE}");
+            return Err(ModelError::file(path, problem, PUBLISHED));
+        }
+        let bytes = fs::read(path).map_err(|e| ModelError::io(path, "read the file", e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            bytes,
+        })
+    }
+
+    /// The note of [`tensors_with_note`](crate::tensors_with_note) or
+    /// [`torch_with_note`](crate::torch_with_note): any text, as long as the file at most, of a file of
+    /// somebody else's. `None` where there is none.
+    pub fn note(&self) -> Option<Cow<'_, str>> {
+        if let Some(note) = StateDict::note(&self.bytes) {
+            return Some(String::from_utf8_lossy(note));
+        }
+        let (_, header) = SafeTensors::read_metadata(&self.bytes).ok()?;
+        let note = header.metadata().as_ref()?.get(NOTE)?;
+        Some(note.clone().into())
+    }
+
+    /// The model in it: davidsandberg's frozen TensorFlow graph of Inception-ResNet-v1, batch norms
+    /// folded into convolutions or not; facenet-pytorch's state dictionary, as `torch.save` writes
+    /// it or as safetensors; either network of ours in the latter two forms.
+    ///
+    /// - `image_size`: side of Inception-ResNet-v1's input, which no file says; `MobileFaceNet`'s is
+    ///   known by its last kernel
+    ///
+    /// # Errors
+    /// [`ModelError::File`] for what is of no such kind, or is another network; it lists what is
+    /// missing, misshapen and left over.
+    pub fn import(&self, image_size: usize) -> Result<Imported, ModelError> {
+        let (form, read) = form_of(&self.bytes);
+        let foreign = read(&self.bytes, image_size)
+            .map_err(|problem| ModelError::file(&self.path, problem, PUBLISHED))?;
+        let (model, mut report) =
+            Model::from_tensors(foreign.config, foreign.tensors, DType::F32, &Device::Cpu)?;
+        report.tolerated.extend(foreign.tolerated);
+        Ok(Imported {
+            model,
+            report,
+            form,
+            sha256: hexadecimal(&Sha256::digest(&self.bytes)),
+        })
+    }
+}
+
+/// [`PublishedFile::open`] and [`PublishedFile::import`] in one.
 ///
 /// # Errors
-/// [`ModelError::Io`] and [`ModelError::File`] for what cannot be read, is larger than 512 MiB,
-/// is of no such kind, or is another network; the latter lists what is missing, misshapen and
-/// left over.
+/// As either.
 pub fn import_file(path: &Path, image_size: usize) -> Result<Imported, ModelError> {
-    let length = length_of(path)?;
-    if length > MAX_FILE {
-        let problem = format!("found {length} bytes, expected at most {MAX_FILE}");
-        return Err(ModelError::file(path, problem, PUBLISHED));
-    }
-    let bytes = fs::read(path).map_err(|e| ModelError::io(path, "read the file", e))?;
-    let (form, read) = form_of(&bytes);
-    let foreign =
-        read(&bytes, image_size).map_err(|problem| ModelError::file(path, problem, PUBLISHED))?;
-    let (model, mut report) =
-        Model::from_tensors(foreign.config, foreign.tensors, DType::F32, &Device::Cpu)?;
-    report.tolerated.extend(foreign.tolerated);
-    Ok(Imported {
-        model,
-        report,
-        form,
-        sha256: hexadecimal(&Sha256::digest(&bytes)),
-    })
+    PublishedFile::open(path)?.import(image_size)
 }
 
 /// What a file is by its content, and how it is read.
@@ -124,4 +165,29 @@ fn hexadecimal(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tensors::{tensors_to_bytes, tensors_to_torch, tensors_with_note, torch_with_note};
+
+    #[test]
+    fn a_note_comes_back_from_either_form_beside_the_same_tensors() {
+        let tensor = Tensor::new(&[1f32, -2.0], &Device::Cpu).expect("small");
+        let tensors = BTreeMap::from([("a.b".to_owned(), tensor)]);
+        let text = "32 \u{e9}\n";
+        let file = |bytes: Result<Vec<u8>, ModelError>| PublishedFile {
+            path: PathBuf::new(),
+            bytes: bytes.expect("encodable"),
+        };
+        let noted = [tensors_with_note, torch_with_note].map(|write| file(write(&tensors, text)));
+        let silent = [tensors_to_bytes, tensors_to_torch].map(|write| file(write(&tensors)));
+        for (noted, silent) in noted.into_iter().zip(silent) {
+            assert_eq!(noted.note().as_deref(), Some(text));
+            assert_eq!(silent.note(), None);
+            let cut = file(Ok(noted.bytes[..noted.bytes.len() / 2].to_vec()));
+            assert_eq!(cut.note(), None);
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub use config::{Architecture, ModelConfig};
 pub use error::ModelError;
 pub use facenet_ops::{Arithmetic, Isa, KeptWeights, ParameterGradients, Precision, Route};
 pub use footprint::PassPlan;
-pub use import::{Form, Imported, import_file};
+pub use import::{Form, Imported, PublishedFile, import_file};
 pub use loss::{MIN_SQ_NORM, TripletLoss, l2_normalise, soft_margin_loss, triplet_loss};
 pub use model::{LoadReport, Model};
 pub use onnx::{ONNX_INPUT, ONNX_OUTPUT};
@@ -34,5 +34,7 @@ pub use saved::{
     load_model, model_files, put_model, save_model,
 };
 pub use state::Parameter;
-pub use tensors::{load_tensors, note_of, tensors_to_bytes, tensors_to_torch, tensors_with_note};
+pub use tensors::{
+    load_tensors, tensors_to_bytes, tensors_to_torch, tensors_with_note, torch_with_note,
+};
 pub use unfold::Unfolding;

@@ -1,4 +1,4 @@
-//! Tensors as a safetensors file.
+//! Tensors as files: safetensors, and PyTorch's.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -16,7 +16,7 @@ const LENGTH_BYTES: u64 = 8;
 /// Longest header that is read, in bytes: the larger network's has 70 thousand.
 const MAX_HEADER: u64 = 1 << 24;
 /// Key of a note in a safetensors file's metadata.
-const NOTE: &str = "facenet.input";
+pub(crate) const NOTE: &str = "facenet.input";
 /// What to do about a broken file.
 const COPY_AGAIN: &str = "copy the file again, or give an earlier checkpoint";
 
@@ -29,7 +29,8 @@ pub fn tensors_to_bytes(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, M
     encoded(tensors, None)
 }
 
-/// As [`tensors_to_bytes`], with a note: a text beside the tensors, which [`note_of`] reads.
+/// As [`tensors_to_bytes`], with a note: a text beside the tensors, which
+/// [`PublishedFile::note`](crate::PublishedFile::note) reads.
 ///
 /// # Errors
 /// As [`tensors_to_bytes`].
@@ -40,15 +41,6 @@ pub fn tensors_with_note(
     // One key: the format's crate gives several no order.
     let note = HashMap::from([(NOTE.to_owned(), note.to_owned())]);
     encoded(tensors, Some(note))
-}
-
-/// The note of a safetensors file; `None` where there is none, or no such file.
-///
-/// No more than the header is read.
-pub fn note_of(path: &Path) -> Option<String> {
-    let length = length_of(path).ok()?;
-    let (_, header) = read_header(path, &mut File::open(path).ok()?, length).ok()?;
-    header.metadata().as_ref()?.get(NOTE).cloned()
 }
 
 fn encoded(
@@ -83,6 +75,24 @@ fn encoded(
 /// [`ModelError::Candle`] where tensors cannot be read back from their device, and
 /// [`ModelError::Encode`] beyond 4 GiB.
 pub fn tensors_to_torch(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, ModelError> {
+    encoded_for_torch(tensors, None)
+}
+
+/// As [`tensors_to_torch`], with a note, which PyTorch passes over, as [`tensors_with_note`].
+///
+/// # Errors
+/// As [`tensors_to_torch`].
+pub fn torch_with_note(
+    tensors: &BTreeMap<String, Tensor>,
+    note: &str,
+) -> Result<Vec<u8>, ModelError> {
+    encoded_for_torch(tensors, Some(note))
+}
+
+fn encoded_for_torch(
+    tensors: &BTreeMap<String, Tensor>,
+    note: Option<&str>,
+) -> Result<Vec<u8>, ModelError> {
     let mut data = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let values = tensor.to_dtype(DType::F32)?.flatten_all()?;
@@ -96,7 +106,7 @@ pub fn tensors_to_torch(tensors: &BTreeMap<String, Tensor>) -> Result<Vec<u8>, M
             values,
         })
         .collect();
-    let bytes = facenet_formats::write_state_dict(&views);
+    let bytes = facenet_formats::write_state_dict(&views, note);
     bytes.map_err(|error| ModelError::encode("tensors", &error))
 }
 
@@ -251,22 +261,6 @@ mod tests {
         assert_eq!(tensors_to_bytes(&read).expect("encodable"), bytes);
         let matrix = read["z"].to_vec2::<f32>().expect("a matrix");
         assert_eq!(matrix, [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]);
-    }
-
-    #[test]
-    fn a_note_comes_back_beside_the_same_tensors() {
-        let folder = tempfile::tempdir().expect("a scratch folder");
-        let path = folder.path().join("t.safetensors");
-        let plain = tensors_to_bytes(&two_tensors()).expect("encodable");
-        let noted = tensors_with_note(&two_tensors(), "32 \u{e9}\n").expect("encodable");
-        fs::write(&path, &noted).expect("writable");
-        assert_eq!(note_of(&path).as_deref(), Some("32 \u{e9}\n"));
-        let read = load_tensors(&path).expect("whole");
-        assert_eq!(tensors_to_bytes(&read).expect("encodable"), plain);
-        for other in [&plain[..], b"PK\x03\x04", b"", &noted[..20]] {
-            fs::write(&path, other).expect("writable");
-            assert_eq!(note_of(&path), None);
-        }
     }
 
     #[test]

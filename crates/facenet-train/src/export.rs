@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::Device;
 use facenet_files::{Disk, replace};
-use facenet_model::{load_model, tensors_to_torch, tensors_with_note};
+use facenet_model::{load_model, tensors_with_note, torch_with_note};
 use serde::Serialize;
 
 use crate::error::TrainError;
@@ -51,9 +51,9 @@ pub struct ExportedFile {
 /// Writes a model folder's network into files of other frameworks: each whole under its name, or
 /// not at all, in place of any before it.
 ///
-/// ONNX says the network, its sizes and its recipe, safetensors the recipe and the side of the input,
-/// the other names and tensors only; none says
-/// anything of its training, its folder or the people it has seen.
+/// ONNX says the network, its sizes and its recipe, the others the recipe and the side of the input
+/// (PyTorch passes over it); none says anything of its training, its folder or the people it has
+/// seen.
 ///
 /// # Errors
 /// [`TrainError::Model`] for a folder that is no model, [`TrainError::File`] where a file cannot be
@@ -63,21 +63,22 @@ pub fn export(request: &ExportRequest) -> Result<ExportReport, TrainError> {
     let (model, _, _) = load_model(&request.model, &Device::Cpu)?;
     // The recipe as this version understands it: whatever else stood there is not passed on.
     let recipe = json(&request.model, &saved.recipe)?;
+    let note = InputNote {
+        image_size: saved.model.image_size,
+        recipe: saved.recipe.clone(),
+    };
+    let note = json(&request.model, &note)?;
     let mut files = Vec::new();
     if let Some(path) = &request.onnx {
         let bytes = model.to_onnx(&[("recipe", &recipe)])?;
         files.push(written(path, "ONNX", &bytes)?);
     }
     if let Some(path) = &request.pytorch {
-        let bytes = tensors_to_torch(&model.state())?;
+        let bytes = torch_with_note(&model.state(), &note)?;
         files.push(written(path, "PyTorch state dictionary", &bytes)?);
     }
     if let Some(path) = &request.safetensors {
-        let note = InputNote {
-            image_size: saved.model.image_size,
-            recipe: saved.recipe.clone(),
-        };
-        let bytes = tensors_with_note(&model.state(), &json(&request.model, &note)?)?;
+        let bytes = tensors_with_note(&model.state(), &note)?;
         files.push(written(path, "safetensors", &bytes)?);
     }
     Ok(ExportReport {
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
     use candle_core::DType;
     use facenet_model::{
-        Architecture, FORMAT, Model, ModelConfig, SavedConfig, note_of, save_model,
+        Architecture, FORMAT, Model, ModelConfig, PublishedFile, SavedConfig, save_model,
     };
     use serde_json::json;
 
@@ -156,10 +157,10 @@ mod tests {
         }
         let onnx = std::fs::read(&paths[0]).expect("written");
         assert!(contains(&onnx, r#""resize":16"#));
-        let note = note_of(&paths[2]).expect("the input");
-        assert_eq!(
-            note,
-            r#"{"image_size":16,"recipe":{"centre_crop":null,"resize":16,"standardisation":"fixed"}}"#
-        );
+        let note = r#"{"image_size":16,"recipe":{"centre_crop":null,"resize":16,"standardisation":"fixed"}}"#;
+        for path in &paths[1..] {
+            let file = PublishedFile::open(path).expect("written");
+            assert_eq!(file.note().as_deref(), Some(note), "{path:?}");
+        }
     }
 }

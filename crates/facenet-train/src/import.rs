@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use facenet_dataset::Recipe;
-use facenet_model::{FORMAT, Imported, SavedConfig, import_file, note_of, save_model};
+use facenet_model::{FORMAT, Imported, PublishedFile, SavedConfig, save_model};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -14,6 +14,11 @@ pub const PUBLISHED_RECIPE: &str = "facenet-fixed-160";
 /// Side of the input where neither a flag nor the recipe says it.
 const PUBLISHED_SIDE: usize = 160;
 
+/// Longest note of a recipe that is read, in bytes, and characters of what is wrong with it that are
+/// told.
+const MAX_NOTE: usize = 1 << 16;
+const MAX_REASON: usize = 200;
+
 /// A file to import.
 #[derive(Clone, Debug)]
 pub struct ImportRequest {
@@ -21,14 +26,14 @@ pub struct ImportRequest {
     pub file: PathBuf,
     /// The model folder to write.
     pub output: PathBuf,
-    /// What the model expects of a picture; `None` takes what the file says, as our safetensors
+    /// What the model expects of a picture; `None` takes what the file says, as ours
     /// do, or [`PUBLISHED_RECIPE`] for a network of its size.
     pub recipe: Option<Recipe>,
     /// Side of the input; `None` takes the file's, the recipe's, or 160.
     pub image_size: Option<usize>,
 }
 
-/// What a safetensors file of ours says of the network's input, in JSON.
+/// What a `.pt` or safetensors file of ours says of the network's input, in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct InputNote {
     /// Side, in pixels.
@@ -37,15 +42,16 @@ pub(crate) struct InputNote {
 }
 
 impl InputNote {
-    /// That of a file, if it has one.
-    fn of(path: &Path) -> Result<Option<Self>, TrainError> {
-        let Some(note) = note_of(path) else {
+    /// That of the file at `path`, if it has one.
+    fn of(file: &PublishedFile, path: &Path) -> Result<Option<Self>, TrainError> {
+        let Some(note) = file.note() else {
             return Ok(None);
         };
         let other = |problem: String| {
+            // It may hold a piece of the file.
+            let problem: String = problem.chars().take(MAX_REASON).collect();
             TrainError::checkpoint(
                 path,
-                // It may hold a piece of the file.
                 format!(
                     "found a recipe of another form ({})",
                     problem.escape_debug()
@@ -53,6 +59,10 @@ impl InputNote {
                 "give --recipe, and export the model anew",
             )
         };
+        if note.len() > MAX_NOTE {
+            let problem = format!("{} bytes, expected at most {MAX_NOTE}", note.len());
+            return Err(other(problem));
+        }
         let note: Self = serde_json::from_str(&note).map_err(|error| other(error.to_string()))?;
         let checked = note.recipe.check("recipe");
         checked.map_err(|error| other(error.to_string()))?;
@@ -81,9 +91,9 @@ struct Input {
 }
 
 impl Input {
-    fn of(request: &ImportRequest) -> Result<Self, TrainError> {
+    fn of(request: &ImportRequest, file: &PublishedFile) -> Result<Self, TrainError> {
         // A recipe that was given is the way out for a file whose own cannot be read.
-        let note = match (&request.recipe, InputNote::of(&request.file)) {
+        let note = match (&request.recipe, InputNote::of(file, &request.file)) {
             (Some(_), note) => note.unwrap_or(None),
             (None, note) => note?,
         };
@@ -175,8 +185,9 @@ pub struct ImportReport {
 /// the folder's name is taken; [`TrainError::Config`] for a side that the file contradicts, and where a
 /// recipe must be given.
 pub fn import(request: &ImportRequest) -> Result<ImportReport, TrainError> {
-    let input = Input::of(request)?;
-    let imported = import_file(&request.file, input.side(request.image_size))?;
+    let file = PublishedFile::open(&request.file)?;
+    let input = Input::of(request, &file)?;
+    let imported = file.import(input.side(request.image_size))?;
     input.check(request, imported.model.config().image_size)?;
     let (report, config) = describe(request, imported_parts(&imported, input))?;
     let card = card(&report);
@@ -292,24 +303,44 @@ fn in_words(recipe: &Recipe) -> String {
 mod tests {
     use super::*;
     use candle_core::{DType, Device};
-    use facenet_model::{Architecture, Model, ModelConfig, tensors_to_bytes, tensors_with_note};
+    use facenet_model::{
+        Architecture, Model, ModelConfig, tensors_to_bytes, tensors_to_torch, tensors_with_note,
+        torch_with_note,
+    };
 
-    /// What importing a network for 32 pixels gives: its recipe and who said so.
+    /// What importing a network for 32 pixels gives: its recipe and who said so, of either form of
+    /// file.
     fn imported(
         note: Option<&str>,
         recipe: Option<&str>,
         image_size: Option<usize>,
     ) -> Result<(Recipe, RecipeOrigin), String> {
-        let scratch = tempfile::tempdir().expect("a scratch folder");
-        let file = scratch.path().join("a.safetensors");
         let config = ModelConfig::new(Architecture::MobileFaceNet, 32, 8);
         let state = Model::new(config, 1, DType::F32, &Device::Cpu).map(|model| model.state());
         let state = state.expect("a size it can have");
-        let bytes = match note {
-            Some(note) => tensors_with_note(&state, note),
-            None => tensors_to_bytes(&state),
+        let forms = match note {
+            Some(note) => [
+                tensors_with_note(&state, note),
+                torch_with_note(&state, note),
+            ],
+            None => [tensors_to_bytes(&state), tensors_to_torch(&state)],
         };
-        std::fs::write(&file, bytes.expect("encodable")).expect("writable");
+        let [found, other] = forms.map(|bytes| {
+            let bytes = bytes.expect("encodable");
+            imported_from(&bytes, recipe, image_size)
+        });
+        assert_eq!(found, other, "one form and the other");
+        found
+    }
+
+    fn imported_from(
+        bytes: &[u8],
+        recipe: Option<&str>,
+        image_size: Option<usize>,
+    ) -> Result<(Recipe, RecipeOrigin), String> {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let file = scratch.path().join("file");
+        std::fs::write(&file, bytes).expect("writable");
         let output = scratch.path().join("model");
         let report = import(&ImportRequest {
             file,
@@ -318,7 +349,8 @@ mod tests {
             image_size,
         });
         assert_eq!(report.is_ok(), output.exists(), "whole, or not at all");
-        let report = report.map_err(|error| error.to_string())?;
+        let folder = scratch.path().display().to_string();
+        let report = report.map_err(|error| error.to_string().replace(&folder, ""))?;
         Ok((report.recipe, report.recipe_origin))
     }
 
@@ -363,6 +395,14 @@ mod tests {
                 "give --recipe",
             ],
         );
+        let long = " ".repeat(MAX_NOTE) + NOTE;
+        check_refused(
+            imported(Some(&long), None, None),
+            &["65606 bytes, expected at most 65536"],
+        );
+        let told = NOTE.replace("per-image", &"a".repeat(1000));
+        let message = imported(Some(&told), None, None).expect_err("refused");
+        assert!(message.len() < 400, "{message}");
     }
 
     #[test]
@@ -391,7 +431,10 @@ mod tests {
             recipe: None,
             image_size: None,
         };
-        let input = Input::of(&request).expect("no note");
+        let scratch = tempfile::NamedTempFile::new().expect("a scratch file");
+        std::fs::write(scratch.path(), "no note").expect("writable");
+        let file = PublishedFile::open(scratch.path()).expect("readable");
+        let input = Input::of(&request, &file).expect("no note");
         assert_eq!(input.side(None), PUBLISHED_SIDE);
         assert_eq!(
             (input.recipe.clone(), input.origin),

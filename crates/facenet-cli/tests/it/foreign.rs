@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use safetensors::SafeTensors;
+
 use crate::support::{MODEL, Scratch, USAGE, example};
 
 #[test]
@@ -40,19 +42,31 @@ fn the_examples_run_and_a_model_comes_back_as_it_was() {
 #[test]
 fn a_file_that_says_no_recipe_asks_for_one_unless_it_is_of_the_published_size() {
     let scratch = Scratch::with_run();
-    scratch.run("export run/model --pytorch a.pt").done();
-    let refused = scratch.run("import a.pt --output b");
+    scratch.run("export run/model --safetensors noted").done();
+    let noted = fs::read(scratch.path("noted")).expect("written");
+    let tensors = SafeTensors::deserialize(&noted).expect("safetensors");
+    let silent = safetensors::serialize(tensors.tensors(), None).expect("encodable");
+    scratch.write("a", silent);
+    let refused = scratch.run("import a --output b");
     assert_eq!(refused.code, USAGE);
     for part in ["--recipe: ", "a network for 32 pixels, expected 160"] {
         assert!(refused.stderr.contains(part), "{}", refused.stderr);
     }
-    let contradicted = scratch.run("import a.pt --output b --recipe reference --image-size 48");
+    let contradicted = scratch.run("import a --output b --recipe reference --image-size 48");
     assert_eq!(contradicted.code, USAGE);
     assert!(!scratch.path("b").exists(), "nothing is half-loaded");
-    let line = scratch.run("import a.pt --output b --recipe reference --json");
-    let imported = line.done().json();
+    let line = scratch.run("import a --output b --recipe reference --json");
+    assert_eq!(line.done().json()["recipe_origin"], "given");
+}
+
+#[test]
+fn a_model_in_pytorchs_form_brings_its_recipe() {
+    let scratch = Scratch::with_run();
+    scratch.run("export run/model --pytorch a.pt").done();
+    let imported = scratch.run("import a.pt --output b --json").done().json();
     assert_eq!(imported["form"], "PyTorch state dictionary");
-    assert_eq!(imported["recipe_origin"], "given");
+    assert_eq!(imported["recipe_origin"], "file");
+    assert_eq!(imported["image_size"], 32);
 }
 
 #[test]

@@ -15,7 +15,7 @@ const SINGLE: Tensor<'_> = Tensor {
 };
 
 fn written() -> Vec<u8> {
-    write_state_dict(&[MATRIX, SINGLE]).expect("short")
+    write_state_dict(&[MATRIX, SINGLE], Some("{}\u{e9}")).expect("short")
 }
 
 /// A tensor's name, shape, and values where they are f32.
@@ -57,6 +57,11 @@ fn what_was_written_is_read() {
         (tensor.name.to_owned(), shape, Some(tensor.values.to_vec()))
     });
     assert_eq!(read(&written()), Some(expected.to_vec()));
+    assert_eq!(StateDict::note(&written()), Some("{}\u{e9}".as_bytes()));
+    let silent = write_state_dict(&[MATRIX], None).expect("short");
+    for other in [silent, older(), [b"x", &written()[..]].concat()] {
+        assert_eq!(StateDict::note(&other), None);
+    }
     assert!(StateDict::is_one(&written()) && !StateDict::is_one(b"\x80\x02}."));
 }
 

@@ -1,7 +1,7 @@
 //! Models to facenet-pytorch and back, where there is a Python that has it.
 
 use candle_core::{DType, Device};
-use facenet_model::{Architecture, Form, Model, ModelConfig, import_file, tensors_to_torch};
+use facenet_model::{Architecture, Form, Model, ModelConfig, import_file, torch_with_note};
 
 use crate::case::values;
 use crate::filler;
@@ -29,7 +29,7 @@ fn facenet_pytorch_embeds_alike_and_its_files_come_back() {
     let model = Model::new(config, 1, DType::F32, &Device::Cpu).expect("a size it can have");
     filler::fill(&model, "torch");
     let images = filler::input("torch", 2, 80, DType::F32);
-    let bytes = tensors_to_torch(&model.state()).expect("encodable");
+    let bytes = torch_with_note(&model.state(), "a note").expect("encodable");
     let found = python.embed(RUN, &bytes, &images);
     let expected = values(&model.embed(&images).expect("they fit"));
     check_near("facenet-pytorch", &found, &expected);
