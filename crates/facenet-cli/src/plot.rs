@@ -17,7 +17,7 @@ use crate::page::escape;
 const WIDTH: f64 = 360.0;
 const HEIGHT: f64 = 240.0;
 /// Edges of the field that marks are drawn in.
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 52.0;
 const RIGHT: f64 = WIDTH - 12.0;
 const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn a_line_runs_through_its_points_within_the_field() {
         let html = plot(vec![(0.0, 0.0), (10.0, 1.0)]);
-        assert!(html.contains("d=\"M46 200L348 24\""), "{html}");
+        assert!(html.contains("d=\"M52 200L348 24\""), "{html}");
         assert!(
             html.contains("aria-label=\"Loss &lt;of&gt; steps: falls\""),
             "{html}"

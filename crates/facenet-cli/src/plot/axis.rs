@@ -143,19 +143,23 @@ fn step(low: f64, high: f64) -> f64 {
 fn linear_ticks(low: f64, high: f64) -> Vec<(f64, String)> {
     let step = step(low, high);
     let (first, last) = ((low / step - HAIR).ceil(), (high / step + HAIR).floor());
-    let ticks = (0..=(last - first) as u32).map(|i| first + f64::from(i));
+    let ticks = (0..=(last - first) as u32).map(|i| (first + f64::from(i)) * step);
+    let largest = first.abs().max(last.abs()) * step;
     ticks
-        .map(|i| (i * step, linear_label(i * step, step)))
+        .map(|value| (value, linear_label(value, step, largest)))
         .collect()
 }
 
-/// The value with as many digits as the step between ticks needs.
-fn linear_label(value: f64, step: f64) -> String {
+/// The value with as many digits as the step between ticks needs, all of an axis in one form.
+///
+/// - `largest`: size of the largest tick
+fn linear_label(value: f64, step: f64, largest: f64) -> String {
     if value == 0.0 {
         return "0".to_owned();
     }
-    let (scaled, unit) = match step.max(value.abs()) {
-        size if size < 1e-3 => return power(value),
+    // A power shows three digits.
+    let (scaled, unit) = match largest {
+        size if size >= 1e9 || (step < 1e-3 && size < 100.0 * step) => return power(value),
         size if size >= 1e6 => (1e6, "M"),
         size if size >= 1e4 => (1e3, "k"),
         _ => (1.0, ""),
@@ -227,6 +231,18 @@ mod tests {
         check(
             &Axis::from_zero("", [4e-5]),
             &["0", "1e-5", "2e-5", "3e-5", "4e-5"],
+        );
+        check(
+            &Axis::from_zero("", [0.002]),
+            &["0", "5e-4", "1e-3", "1.5e-3", "2e-3"],
+        );
+        check(
+            &Axis::over("", [0.3001, 0.3009]),
+            &["0.3000", "0.3002", "0.3004", "0.3006", "0.3008", "0.3010"],
+        );
+        check(
+            &Axis::from_zero("", [4e11]),
+            &["0", "1e11", "2e11", "3e11", "4e11"],
         );
     }
 

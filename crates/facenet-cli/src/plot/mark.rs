@@ -293,19 +293,16 @@ mod tests {
         let points = vec![(0.0, 0.0), (0.5, f64::NAN), (0.75, 1.0), (1.0, 0.0)];
         let found = drawn(&Mark::Line(Series::new("", 1, points.clone())));
         assert!(found.contains("class=\"line s1\""), "{found}");
-        assert!(
-            found.contains("d=\"M46 200h0M272.5 24L348 200\""),
-            "{found}"
-        );
+        assert!(found.contains("d=\"M52 200h0M274 24L348 200\""), "{found}");
         let found = drawn(&Mark::Steps(Series::new("", 1, points)));
-        assert!(found.contains("M272.5 24H348V200"), "{found}");
+        assert!(found.contains("M274 24H348V200"), "{found}");
     }
 
     #[test]
     fn bins_stand_on_the_ground() {
         let series = Series::new("", 0, vec![(0.0, 0.5), (1.0, 1.0), (2.0, 0.7)]);
         let found = drawn(&Mark::Bins { series, width: 0.5 });
-        let outline = "M46 200V112H197V24H348V200";
+        let outline = "M52 200V112H200V24H348V200";
         assert_eq!(found.matches(outline).count(), 2, "area and line: {found}");
     }
 
@@ -314,7 +311,7 @@ mod tests {
         let points = vec![(0.0, [0.0, 0.5]), (1.0, [0.5, 1.0])];
         let found = drawn(&Mark::Band { style: 2, points });
         assert!(
-            found.contains("class=\"area f2\" d=\"M46 112L348 24L348 112L46 200z\""),
+            found.contains("class=\"area f2\" d=\"M52 112L348 24L348 112L52 200z\""),
             "{found}"
         );
     }

@@ -31,9 +31,12 @@ const MEASURE: &str = "<pre id=\"measured\"></pre><script>
             const box = svg.getBoundingClientRect();
             const scale = box.width / svg.viewBox.baseVal.width;
             const size = text => parseFloat(view.getComputedStyle(text).fontSize) * scale;
-            const smallest_text = Math.min(...[...svg.querySelectorAll('text')].map(size));
+            const texts = [...svg.querySelectorAll('text')];
+            const smallest_text = Math.min(...texts.map(size));
+            const edges = texts.map(text => text.getBoundingClientRect());
+            const overhang = Math.max(...edges.flatMap(edge => [box.left - edge.left, edge.right - box.right]));
             const title = svg.closest('figure').querySelector('h3').textContent;
-            return {title, x: box.x, y: box.y, width: box.width, height: box.height, smallest_text};
+            return {title, x: box.x, y: box.y, width: box.width, height: box.height, smallest_text, overhang};
         });
         const content = page.documentElement.scrollWidth;
         const measured = {window: view.innerWidth, content, plots};
@@ -68,6 +71,9 @@ pub(crate) struct SeenPlot {
     height: f64,
     /// Size of the font.
     pub(crate) smallest_text: f64,
+    /// How far a text goes beyond the plot's left or right edge, where it is cut off; below zero where
+    /// none does.
+    pub(crate) overhang: f64,
     /// Coloured pixels.
     #[serde(default)]
     pub(crate) ink: usize,

@@ -340,6 +340,7 @@ fn a_browser_draws_the_page_on_wide_and_narrow_windows() {
         for plot in plots {
             assert!(plot.ink >= LEAST_INK, "{width}: {plot:?}");
             assert!(plot.smallest_text >= LEAST_TEXT, "{width}: {plot:?}");
+            assert!(plot.overhang <= 0.0, "{width}: {plot:?}");
             assert!(
                 plot.width <= f64::from(window) && plot.width >= 250.0,
                 "{width}: {plot:?}"
