@@ -30,6 +30,7 @@ mod first_model;
 mod head;
 mod import;
 mod keep;
+mod known;
 mod loss;
 mod memory;
 mod mine_tensor;

@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::TrainError;
 use crate::first_model::first_model;
 use crate::head::Head;
+use crate::known::warn_of_known;
 use crate::memory::{Before, MemoryPlan, mib, resident_without};
 use crate::observer::{Event, Observer};
 use crate::optimizer::Optimizer;
@@ -132,6 +133,7 @@ pub(crate) fn fresh_engine(
     note_memory_fraction(config, &device, observer);
     let scoring = ScoringSet::of(config, observer)?;
     let pictures = training_pictures(config, observer)?;
+    warn_of_known(config, scoring.as_ref(), &*pictures, observer);
     let fingerprint = fingerprint(&*pictures);
     let sizes = pictures.sizes();
     let head = Head::of(config, &sizes, &device)?;
@@ -208,6 +210,7 @@ fn go_on(
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
+    warn_of_known(&config, scoring.as_ref(), &*pictures, observer);
     let sizes = pictures.sizes();
     let head = Head::of(&config, &sizes, &device)?;
     if let Some(head) = &head {

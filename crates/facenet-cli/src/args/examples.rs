@@ -3,7 +3,7 @@
 /// Of `train`.
 pub(super) const TRAIN: &str = "Train an embedding network; without --data-dir, a demo on synthetic identities
 
-Example: facenet train --data-dir faces --preset lfw --lfw-dir faces
+Example: facenet train --data-dir faces --preset lfw --lfw-dir lfw
 
 Takes <root>/<identity>/<image>. With --data-dir, flags that are not given have the defaults of the reference's \
 train_tripletloss.py, whose 28 flags are all understood, or the preset's. The model is scored on the pairs of --lfw-dir after \

@@ -17,6 +17,7 @@ fn run(scratch: &Scratch, command: &str, more: &str) -> Run {
 #[test]
 fn a_model_is_trained() {
     let scratch = Scratch::with_faces();
+    scratch.copy("faces", "lfw");
     let small = "--people-per-batch 4 --epoch-size 1 --max-nrof-epochs 1 --models-base-dir models \
         --logs-base-dir logs --json";
     let object = run(&scratch, "train", small).json();

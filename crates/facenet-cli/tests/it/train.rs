@@ -133,7 +133,36 @@ fn people_read_the_summary_on_stdout_and_the_course_on_stderr() {
         "pairs.txt belongs there: {run:#?}"
     );
     let quiet = scratch.run(&format!("train --quiet {line}")).done();
-    assert_eq!(quiet.stderr, "");
+    let warned = quiet.stderr.trim_end();
+    assert!(
+        !warned.contains('\n') && warned.contains("have the name of one to train on"),
+        "{quiet:#?}"
+    );
+}
+
+#[test]
+fn a_score_on_others_than_those_trained_on_gets_no_warning() {
+    let scratch = Scratch::with_faces();
+    let pairs = scratch.read("faces/pairs.txt");
+    let names = pairs.lines().skip(1).flat_map(|line| {
+        let words = line.split('\t');
+        words.filter(|word| scratch.path("faces").join(word).is_dir())
+    });
+    let names: std::collections::BTreeSet<_> = names.collect();
+    for name in &names {
+        scratch.copy(&format!("faces/{name}"), &format!("others/x{name}"));
+        scratch.copy(&format!("faces/{name}"), &format!("both/x{name}"));
+        scratch.copy(&format!("faces/{name}"), &format!("both/{name}"));
+    }
+    scratch.write("names.txt", Vec::from_iter(names).join("\n"));
+    for data in ["others", "both --exclude-people names.txt"] {
+        let line = format!("--data-dir {data} --lfw-dir faces --lfw-nrof-folds 2");
+        let quiet = scratch
+            .run(&format!("train --quiet {}", tiny(&line)))
+            .done();
+        assert_eq!(quiet.stderr, "", "{data}");
+        assert!(quiet.stdout.contains("Accuracy: "), "{quiet:#?}");
+    }
 }
 
 #[test]

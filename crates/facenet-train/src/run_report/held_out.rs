@@ -19,6 +19,7 @@ use crate::config::TrainConfig;
 use crate::embedder::Rows;
 use crate::error::TrainError;
 use crate::evaluate::{open, score_with_rows};
+use crate::known::note_of_known;
 use crate::observer::Observer;
 use crate::run::{BEST_DIR, EMA_DIR, MODEL_DIR};
 
@@ -94,6 +95,13 @@ pub(super) fn of_run(
         notes.push("The run has no pairs, so nothing is shown of held-out people.".to_owned());
         return Ok(None);
     };
+    let is_own = files
+        .model_dir
+        .as_ref()
+        .is_some_and(|dir| model.starts_with(dir));
+    if let Some(config) = files.config.as_ref().filter(|_| is_own) {
+        notes.extend(note_of_known(config, shown.set.paths()));
+    }
     held_out(request, model, &shown, files, observer).map(Some)
 }
 
