@@ -1,5 +1,6 @@
 //! What people do with embeddings: thresholds, comparisons, galleries, clusters.
 
+mod average;
 mod calibrate;
 mod calibration;
 mod cluster;
@@ -14,7 +15,9 @@ mod verify;
 
 pub use calibrate::{CalibrateRequest, Calibrated, calibrate};
 pub use calibration::Calibration;
-pub use cluster::{ClusterConfig, Clustered, DEFAULT_MIN_IMAGES, cluster, to_cluster};
+pub use cluster::{
+    ClusterConfig, ClusterMethod, Clustered, DEFAULT_MIN_IMAGES, cluster, to_cluster,
+};
 pub use decision::{Choice, Decision, decide, decide_rarest};
 pub use fingerprint::made_by;
 pub use gallery::{

@@ -3,20 +3,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use facenet_train::apply::DEFAULT_MIN_IMAGES;
+use facenet_train::apply::{ClusterMethod, DEFAULT_MIN_IMAGES};
 
 use super::{ModelArgs, ThresholdArgs};
-use crate::values::{path, positive};
+use crate::values::{named, path, positive};
 
 /// What `cluster --help` begins with.
 pub(super) const CLUSTER_EXAMPLE: &str = "Put images into clusters by who seems to be on them, without knowing anybody
 
 Example: facenet cluster photos --model models/published --threshold 0.6 --output clusters
 
-DBSCAN over embeddings: two images are neighbours below the threshold, an image with --min-images neighbours (itself among \
-them) grows a cluster, and images of none stay alone. The threshold is the calibrated one of the lowest FAR, or of --far, or \
---threshold. Among n images are n (n - 1) / 2 comparisons, and one that is wrong may join two people, so take a FAR far below \
-that of a single comparison. The same images give the same clusters.";
+By average linkage, clusters merge while their images are on average nearer than the threshold, and clusters of fewer than \
+--min-images images are none: a threshold of a FAR of 1e-3 or 1e-4 does. By dbscan, two images are neighbours below the \
+threshold, and one with --min-images neighbours (itself among them) grows a cluster: one wrong comparison among n (n - 1) / 2 \
+may join two people, so take a FAR far below that of a single one. The threshold is the calibrated one of the lowest FAR, or of \
+--far, or --threshold. The same images give the same clusters.";
 
 /// Flags of `cluster`.
 #[derive(Clone, Debug, Args)]
@@ -36,7 +37,10 @@ pub struct ClusterArgs {
     /// Table to write: cluster,path
     #[arg(long, value_name = "FILE", value_parser = path)]
     pub csv: Option<PathBuf>,
-    /// Neighbours that an image needs to grow a cluster, itself among them
+    /// average, or dbscan, which needs memory for neighbours only
+    #[arg(long, default_value = "average", value_parser = named::<ClusterMethod>)]
+    pub method: ClusterMethod,
+    /// Fewest images of a cluster; of dbscan, neighbours that an image needs to grow one
     #[arg(long, default_value_t = DEFAULT_MIN_IMAGES, value_parser = positive)]
     pub min_images: usize,
     /// The folders of the images are people: tell how well clusters agree with them

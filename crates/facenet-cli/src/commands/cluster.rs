@@ -36,6 +36,7 @@ pub(crate) fn run(args: &ClusterArgs, output: Output) -> Result<(), Failure> {
     };
     let decision = decision(args, source.as_ref())?;
     let config = ClusterConfig {
+        method: args.method,
         threshold: decision.threshold,
         min_images: args.min_images,
         threads: args.source.compute.threads,
@@ -108,7 +109,7 @@ fn write(args: &ClusterArgs, found: &Clustered) -> Result<(), Failure> {
 
 fn text(grouped: &Grouped<'_>, decision: &Decision) -> String {
     let mut text = format!(
-        "{} images: {} clusters, {} images in none; neighbours are below {}",
+        "{} images: {} clusters, {} images in none; together is what is below {}",
         grouped.n_images,
         grouped.n_clusters,
         grouped.unclustered.len(),

@@ -1,10 +1,12 @@
 //! Images by who seems to be on them, without knowing anybody.
 
+use std::cmp::Reverse;
 use std::path::{Path, PathBuf};
 
 use facenet_lfw::PairwiseScore;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::apply::average::{MAX_ROWS, average};
 use crate::apply::dbscan::dbscan;
 use crate::compute::on_threads;
 use crate::embeddings_file::Stored;
@@ -13,19 +15,32 @@ use crate::evaluate::{Embedded, ModelSource, embed};
 use crate::observer::Observer;
 use crate::saved::saved_model;
 
+/// By what images become clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClusterMethod {
+    /// Average linkage: clusters merge while their images are on average below the threshold.
+    #[default]
+    Average,
+    /// DBSCAN: chains of images of which each is below the threshold of the next.
+    Dbscan,
+}
+
 /// How images become clusters.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClusterConfig {
-    /// Two images are neighbours below it, in squared L2.
+    /// By what.
+    pub method: ClusterMethod,
+    /// Below it images, or clusters of them, belong together, in squared L2.
     pub threshold: f64,
-    /// Neighbours that make an image one that clusters grow from, itself among them; 1 or more.
+    /// Fewest images of a cluster; of DBSCAN, neighbours that make an image one that clusters grow
+    /// from, itself among them. 1 or more.
     pub min_images: usize,
     /// Threads that compare; `None` takes all.
     pub threads: Option<usize>,
 }
 
-/// Neighbours that an image needs, itself among them, unless told otherwise: two suffice for a person
-/// with two images, which most people of LFW have.
+/// Fewest images of a cluster unless told otherwise.
 pub const DEFAULT_MIN_IMAGES: usize = 2;
 
 /// Images in clusters.
@@ -88,10 +103,12 @@ fn check_dim(source: &ModelSource, input: &Path, dim: usize) -> Result<(), Train
     })
 }
 
-/// Puts images into clusters, by DBSCAN. The same images give the same clusters.
+/// Puts images into clusters, the largest first, ties by their first image. The same images give the
+/// same clusters.
 ///
 /// # Errors
-/// [`TrainError::Data`] for an embedding that holds NaN or infinity.
+/// [`TrainError::Data`] for an embedding that holds NaN or infinity; [`TrainError::Config`] for more
+/// than 46,341 images by average linkage.
 pub fn cluster(embedded: &Embedded, config: &ClusterConfig) -> Result<Clustered, TrainError> {
     let Embedded {
         rows, dim, paths, ..
@@ -103,25 +120,39 @@ pub fn cluster(embedded: &Embedded, config: &ClusterConfig) -> Result<Clustered,
             remedy: "use a model that has not diverged, or embed anew".to_owned(),
         });
     }
-    let of = on_threads(config.threads, || {
-        Ok(dbscan(rows, *dim, config.threshold, config.min_images))
+    let &ClusterConfig {
+        method,
+        threshold,
+        min_images,
+        threads,
+    } = config;
+    if method == ClusterMethod::Average && paths.len() > MAX_ROWS {
+        let problem = format!(
+            "average compares all with all in memory, and {} images are more than {MAX_ROWS}; give \
+             dbscan, or fewer",
+            paths.len()
+        );
+        return Err(TrainError::config("--method", problem));
+    }
+    let mut clusters = on_threads(threads, || {
+        Ok(match method {
+            ClusterMethod::Average => average(rows, *dim, threshold),
+            ClusterMethod::Dbscan => dbscan(rows, *dim, threshold, min_images),
+        })
     })?;
-    let n_clusters = of
-        .iter()
-        .flatten()
-        .max()
-        .map_or(0, |&last| last as usize + 1);
-    let mut clusters = vec![Vec::new(); n_clusters];
-    let mut unclustered = Vec::new();
-    for (path, cluster) in paths.iter().zip(&of) {
-        match cluster {
-            Some(cluster) => clusters[*cluster as usize].push(path.clone()),
-            None => unclustered.push(path.clone()),
+    clusters.retain(|images| images.len() >= min_images);
+    clusters.sort_by_key(|images| (Reverse(images.len()), images[0]));
+    let mut of = vec![None; paths.len()];
+    for (cluster, images) in (0..).zip(&clusters) {
+        for &image in images {
+            of[image] = Some(cluster);
         }
     }
+    let named = |images: &Vec<usize>| images.iter().map(|&image| paths[image].clone()).collect();
+    let alone = (0..paths.len()).filter(|&image| of[image].is_none());
     Ok(Clustered {
-        clusters,
-        unclustered,
+        unclustered: named(&alone.collect()),
+        clusters: clusters.iter().map(named).collect(),
         score: PairwiseScore::of(&of, &folders(paths)),
         skipped: embedded.skipped.clone(),
     })
@@ -153,6 +184,7 @@ mod tests {
     }
 
     const CONFIG: ClusterConfig = ClusterConfig {
+        method: ClusterMethod::Dbscan,
         threshold: 0.02,
         min_images: 2,
         threads: Some(1),
@@ -163,6 +195,13 @@ mod tests {
         let found = cluster(&some(), &CONFIG).expect("finite");
         assert_eq!(found.clusters, [["p/Ann/1", "p/Ann/2", "p/Cyd/1"]]);
         assert_eq!(found.unclustered, ["p/Bob/1"]);
+        let average = ClusterConfig {
+            method: ClusterMethod::Average,
+            ..CONFIG
+        };
+        let near = cluster(&some(), &average).expect("finite");
+        assert_eq!(near.clusters, [["p/Ann/1", "p/Ann/2"]], "Cyd is 0.025 away");
+        assert_eq!(near.unclustered, ["p/Bob/1", "p/Cyd/1"]);
         assert_eq!(
             (
                 found.score.n_together,
@@ -170,6 +209,22 @@ mod tests {
                 found.score.n_right
             ),
             (3, 1, 1)
+        );
+    }
+
+    #[test]
+    fn more_images_than_memory_has_are_refused() {
+        let mut many = some();
+        many.paths = vec!["a".to_owned(); MAX_ROWS + 1];
+        many.rows = vec![0.0; MAX_ROWS + 1];
+        let config = ClusterConfig {
+            method: ClusterMethod::Average,
+            ..CONFIG
+        };
+        let error = cluster(&many, &config).expect_err("too many").to_string();
+        assert!(
+            error.contains("46342 images are more than 46341; give dbscan"),
+            "{error}"
         );
     }
 

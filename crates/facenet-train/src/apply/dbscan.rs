@@ -5,8 +5,7 @@ use ndarray::{ArrayView1, ArrayView2};
 use petal_clustering::{Dbscan, Fit};
 use petal_neighbors::distance::Metric;
 
-/// Clusters of unit rows by DBSCAN (M. Ester et al., KDD 1996), the largest first, ties by their first row;
-/// of each row its cluster, or none.
+/// Clusters of unit rows by DBSCAN (M. Ester et al., KDD 1996), each with its rows in order.
 ///
 /// Two rows are neighbours below the threshold. A row with `min_images` neighbours or more, itself among
 /// them, is a core row; a cluster is core rows that are linked by neighbourhood, with their
@@ -22,7 +21,7 @@ pub(super) fn dbscan(
     dim: usize,
     threshold: f64,
     min_images: usize,
-) -> Vec<Option<u32>> {
+) -> Vec<Vec<usize>> {
     let n = rows.len() / dim;
     let view = ArrayView2::from_shape((n, dim), rows).expect("whole rows");
     // The crate takes neighbours at the radius too; nothing lies between the two numbers.
@@ -31,21 +30,14 @@ pub(super) fn dbscan(
         radius = radius.next_down();
     }
     if threshold <= 0.0 {
-        return vec![None; n];
+        return vec![];
     }
     let (clusters, _) = Dbscan::new(radius, min_images, UnitRows).fit(&view, None);
     let mut clusters: Vec<Vec<usize>> = clusters.into_values().collect();
     for images in &mut clusters {
         images.sort_unstable();
     }
-    clusters.sort_by_key(|images| (std::cmp::Reverse(images.len()), images[0]));
-    let mut of = vec![None; n];
-    for (cluster, images) in (0..).zip(&clusters) {
-        for &image in images {
-            of[image] = Some(cluster);
-        }
-    }
-    of
+    clusters
 }
 
 /// The distance that the rest of the project measures: in f64, always summed in the same order.
@@ -86,7 +78,7 @@ mod tests {
     use rand_chacha::rand_core::{RngCore, SeedableRng};
 
     /// By the definition: cores, their links, and borders to the first core that reaches them.
-    fn naive(rows: &[f32], dim: usize, threshold: f64, min_images: usize) -> Vec<Option<u32>> {
+    fn naive(rows: &[f32], dim: usize, threshold: f64, min_images: usize) -> Vec<Vec<usize>> {
         let rows: Vec<_> = rows.chunks(dim).collect();
         let near = |i: usize, j: usize| sq_l2(rows[i], rows[j]) < threshold;
         let n = rows.len();
@@ -109,14 +101,15 @@ mod tests {
             .map(|core| (0..n).filter(|&i| label[i] == Some(core)).collect())
             .collect();
         members.retain(|images: &Vec<usize>| images.len() >= min_images);
-        members.sort_by_key(|images| (std::cmp::Reverse(images.len()), images[0]));
-        let mut of = vec![None; n];
-        for (cluster, images) in (0..).zip(&members) {
-            for &image in images {
-                of[image] = Some(cluster);
-            }
-        }
-        of
+        members.sort();
+        members
+    }
+
+    /// Clusters, by their first row.
+    fn sorted(rows: &[f32], dim: usize, threshold: f64, min_images: usize) -> Vec<Vec<usize>> {
+        let mut clusters = dbscan(rows, dim, threshold, min_images);
+        clusters.sort();
+        clusters
     }
 
     fn rows(n: usize, seed: u64) -> Vec<f32> {
@@ -131,7 +124,7 @@ mod tests {
         for seed in 0..60 {
             let rows = rows(5 + seed as usize, seed);
             for (threshold, min_images) in [(0.01, 1), (0.02, 2), (0.04, 3), (0.06, 5), (4.0, 2)] {
-                let found = dbscan(&rows, 3, threshold, min_images);
+                let found = sorted(&rows, 3, threshold, min_images);
                 assert_eq!(
                     found,
                     naive(&rows, 3, threshold, min_images),
@@ -145,10 +138,13 @@ mod tests {
     fn a_neighbour_is_below_the_threshold_and_not_at_it() {
         // Squared distances of 1 along a line.
         let line = [0.0, 1.0, 2.0, 9.0];
-        assert_eq!(dbscan(&line, 1, 1.0, 2), [None; 4]);
-        let all = [Some(0), Some(0), Some(0), None];
-        assert_eq!(dbscan(&line, 1, 1.0001, 2), all);
-        assert_eq!(dbscan(&line, 1, 0.0, 1), [None; 4], "nothing is below zero");
-        assert_eq!(dbscan(&[], 1, 1.0, 2), []);
+        assert_eq!(dbscan(&line, 1, 1.0, 2), [[0; 0]; 0]);
+        assert_eq!(dbscan(&line, 1, 1.0001, 2), [[0, 1, 2]]);
+        assert_eq!(
+            dbscan(&line, 1, 0.0, 1),
+            [[0; 0]; 0],
+            "nothing is below zero"
+        );
+        assert_eq!(dbscan(&[], 1, 1.0, 2), [[0; 0]; 0]);
     }
 }
