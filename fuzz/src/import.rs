@@ -15,7 +15,7 @@ pub(crate) fn run(bytes: &[u8]) {
         Ok(file) => file,
         Err(error) => return assert!(bytes.is_empty(), "{error}"),
     };
-    assert!(file.note().is_none_or(|note| note.len() <= 3 * bytes.len()));
+    assert!(file.note().is_none_or(|note| note.len() <= bytes.len()));
     match file.import(75) {
         Ok(imported) => {
             let config = imported.model.config();

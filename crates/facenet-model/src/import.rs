@@ -96,15 +96,15 @@ impl PublishedFile {
     }
 
     /// The note of [`tensors_with_note`](crate::tensors_with_note) or
-    /// [`torch_with_note`](crate::torch_with_note): any text, as long as the file at most, of a file of
-    /// somebody else's. `None` where there is none.
-    pub fn note(&self) -> Option<Cow<'_, str>> {
+    /// [`torch_with_note`](crate::torch_with_note): any bytes, as many as the file's at most, of a file
+    /// of somebody else's. `None` where there is none.
+    pub fn note(&self) -> Option<Cow<'_, [u8]>> {
         if let Some(note) = StateDict::note(&self.bytes) {
-            return Some(String::from_utf8_lossy(note));
+            return Some(note.into());
         }
         let (_, header) = SafeTensors::read_metadata(&self.bytes).ok()?;
         let note = header.metadata().as_ref()?.get(NOTE)?;
-        Some(note.clone().into())
+        Some(note.clone().into_bytes().into())
     }
 
     /// The model in it: davidsandberg's frozen TensorFlow graph of Inception-ResNet-v1, batch norms
@@ -172,6 +172,25 @@ mod tests {
     use super::*;
     use crate::tensors::{tensors_to_bytes, tensors_to_torch, tensors_with_note, torch_with_note};
 
+    /// Names, shapes and bytes of the tensors of a file of either form.
+    fn read(bytes: &[u8]) -> Vec<(String, Vec<usize>, Vec<u8>)> {
+        if let Ok(state) = StateDict::parse(bytes) {
+            let tensors = state.tensors().iter().map(|(name, array)| {
+                let values = array.to_f32(name).expect("f32");
+                let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
+                let shape = array.shape.iter().map(|&axis| axis as usize).collect();
+                ((*name).to_owned(), shape, bytes)
+            });
+            return tensors.collect();
+        }
+        let tensors = SafeTensors::deserialize(bytes).expect("of one form or the other");
+        let tensors = tensors.tensors().into_iter();
+        let whole = |(name, view): (String, safetensors::tensor::TensorView<'_>)| {
+            (name, view.shape().to_vec(), view.data().to_vec())
+        };
+        tensors.map(whole).collect()
+    }
+
     #[test]
     fn a_note_comes_back_from_either_form_beside_the_same_tensors() {
         let tensor = Tensor::new(&[1f32, -2.0], &Device::Cpu).expect("small");
@@ -184,8 +203,9 @@ mod tests {
         let noted = [tensors_with_note, torch_with_note].map(|write| file(write(&tensors, text)));
         let silent = [tensors_to_bytes, tensors_to_torch].map(|write| file(write(&tensors)));
         for (noted, silent) in noted.into_iter().zip(silent) {
-            assert_eq!(noted.note().as_deref(), Some(text));
+            assert_eq!(noted.note().as_deref(), Some(text.as_bytes()));
             assert_eq!(silent.note(), None);
+            assert_eq!(read(&noted.bytes), read(&silent.bytes));
             let cut = file(Ok(noted.bytes[..noted.bytes.len() / 2].to_vec()));
             assert_eq!(cut.note(), None);
         }

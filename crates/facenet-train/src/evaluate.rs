@@ -312,7 +312,7 @@ fn mismatch(own: &Recipe, wanted: &Recipe) -> String {
 type Skipped = Vec<(String, String)>;
 
 /// Files in the order given, folders replaced by the images in them and in their folders.
-fn list(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
+pub(crate) fn list(images: &[PathBuf]) -> Result<(Vec<PathBuf>, Skipped), TrainError> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for image in images {
         if image.to_str().is_none() {

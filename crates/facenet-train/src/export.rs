@@ -160,7 +160,7 @@ mod tests {
         let note = r#"{"image_size":16,"recipe":{"centre_crop":null,"resize":16,"standardisation":"fixed"}}"#;
         for path in &paths[1..] {
             let file = PublishedFile::open(path).expect("written");
-            assert_eq!(file.note().as_deref(), Some(note), "{path:?}");
+            assert_eq!(file.note().as_deref(), Some(note.as_bytes()), "{path:?}");
         }
     }
 }

@@ -63,7 +63,7 @@ impl InputNote {
             let problem = format!("{} bytes, expected at most {MAX_NOTE}", note.len());
             return Err(other(problem));
         }
-        let note: Self = serde_json::from_str(&note).map_err(|error| other(error.to_string()))?;
+        let note: Self = serde_json::from_slice(&note).map_err(|error| other(error.to_string()))?;
         let checked = note.recipe.check("recipe");
         checked.map_err(|error| other(error.to_string()))?;
         Ok(Some(note))
@@ -188,6 +188,7 @@ pub fn import(request: &ImportRequest) -> Result<ImportReport, TrainError> {
     let file = PublishedFile::open(&request.file)?;
     let input = Input::of(request, &file)?;
     let imported = file.import(input.side(request.image_size))?;
+    drop(file);
     input.check(request, imported.model.config().image_size)?;
     let (report, config) = describe(request, imported_parts(&imported, input))?;
     let card = card(&report);

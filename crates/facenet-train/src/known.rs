@@ -32,8 +32,8 @@ pub(crate) fn warn_of_known(
     }
 }
 
-/// What a report says of people on the pairs whom its run trained on; `None` where there is nobody to
-/// speak of.
+/// What a report says of people on the pairs whom its run trained on, by its folder and lists as they
+/// are now; `None` where there is nobody to speak of.
 ///
 /// - `paths`: of the images on the pairs
 pub(crate) fn note_of_known(config: &TrainConfig, paths: &[PathBuf]) -> Option<String> {
@@ -49,7 +49,7 @@ pub(crate) fn note_of_known(config: &TrainConfig, paths: &[PathBuf]) -> Option<S
     (known > 0).then(|| {
         format!(
             "Of the {people} people on the pairs {known} have the name of one whom the run trained \
-             on, and a model scores better on people it knows."
+             on, by its folder as it is now, and a model scores better on people it knows."
         )
     })
 }
@@ -58,7 +58,10 @@ pub(crate) fn note_of_known(config: &TrainConfig, paths: &[PathBuf]) -> Option<S
 /// `None` where these cannot be read.
 fn names_now(config: &TrainConfig) -> Option<BTreeSet<String>> {
     let entries = fs::read_dir(config.data_dir.as_ref()?).ok()?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let folders = entries
+        .filter_map(Result::ok)
+        .filter(|entry| entry.path().is_dir());
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: BTreeSet<_> = names.collect();
     if let Some(spec) = &config.train_people {
         let kept = people_list(spec).ok()?;

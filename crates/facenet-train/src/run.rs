@@ -210,7 +210,6 @@ fn go_on(
     let scoring = ScoringSet::of(&config, observer)?;
     let pictures = training_pictures(&config, observer)?;
     check_same_data(folder, &progress.data_fingerprint, &fingerprint(&*pictures))?;
-    warn_of_known(&config, scoring.as_ref(), &*pictures, observer);
     let sizes = pictures.sizes();
     let head = Head::of(&config, &sizes, &device)?;
     if let Some(head) = &head {

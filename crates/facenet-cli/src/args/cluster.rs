@@ -14,10 +14,11 @@ pub(super) const CLUSTER_EXAMPLE: &str = "Put images into clusters by who seems 
 Example: facenet cluster photos --model models/published --threshold 0.6 --output clusters
 
 By average linkage, clusters merge while their images are on average nearer than the threshold, and clusters of fewer than \
---min-images images are none: a threshold of a FAR of 1e-3 or 1e-4 does. By dbscan, two images are neighbours below the \
-threshold, and one with --min-images neighbours (itself among them) grows a cluster: one wrong comparison among n (n - 1) / 2 \
-may join two people, so take a FAR far below that of a single one. The threshold is the calibrated one of the lowest FAR, or of \
---far, or --threshold. The same images give the same clusters.";
+--min-images images are none; a threshold calibrated for a FAR of 1e-3 or 1e-4 does. It takes 46,341 images at most, and 4 bytes \
+of memory for each two. By dbscan, two images are neighbours below the threshold, and one with --min-images neighbours (itself \
+among them) grows a cluster: one wrong comparison among n (n - 1) / 2 may join two people, so take a FAR far below that of a \
+single one, as is done where neither --far nor --threshold says: average has the first that was calibrated, dbscan the lowest. \
+The same images give the same clusters.";
 
 /// Flags of `cluster`.
 #[derive(Clone, Debug, Args)]
@@ -38,7 +39,7 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "FILE", value_parser = path)]
     pub csv: Option<PathBuf>,
     /// average, or dbscan, which needs memory for neighbours only
-    #[arg(long, default_value = "average", value_parser = named::<ClusterMethod>)]
+    #[arg(long, default_value = "average", value_parser = named::<ClusterMethod>, value_name = "average|dbscan")]
     pub method: ClusterMethod,
     /// Fewest images of a cluster; of dbscan, neighbours that an image needs to grow one
     #[arg(long, default_value_t = DEFAULT_MIN_IMAGES, value_parser = positive)]

@@ -69,7 +69,8 @@ pub struct VerifyArgs {
 /// A threshold, by itself or by its FAR.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ThresholdArgs {
-    /// The threshold calibrated for this false accept rate [the first calibrated]
+    /// The threshold calibrated for this false accept rate [the first calibrated; of cluster by dbscan
+    /// the lowest]
     #[arg(long, value_parser = rate)]
     pub far: Option<f64>,
     /// This threshold, in squared L2 from 0 to 4, whatever was calibrated

@@ -2,7 +2,8 @@
 
 use facenet_train::ModelSource;
 use facenet_train::apply::{
-    ClusterConfig, Clustered, Decision, Placing, cluster, decide_rarest, made_by, to_cluster,
+    ClusterConfig, ClusterMethod, Clustered, Decision, Placing, cluster, decide, decide_rarest,
+    made_by, to_cluster,
 };
 use facenet_train::lfw::{OperatingPoint, PairwiseScore};
 use serde::Serialize;
@@ -17,6 +18,7 @@ use crate::report::Output;
 /// What `cluster --json` prints.
 #[derive(Debug, Serialize)]
 struct Grouped<'a> {
+    method: ClusterMethod,
     n_images: usize,
     n_clusters: usize,
     clusters: &'a [Vec<String>],
@@ -43,12 +45,13 @@ pub(crate) fn run(args: &ClusterArgs, output: Output) -> Result<(), Failure> {
     };
     refuse_taken(args)?;
     let mut console = Console::new(output);
-    let embedded = to_cluster(source.as_ref(), &args.input, &mut console)?;
+    let embedded = to_cluster(source.as_ref(), &args.input, args.method, &mut console)?;
     drop(console);
     let found = cluster(&embedded, &config)?;
     tell_skipped(&found.skipped, output);
     write(args, &found)?;
     let grouped = Grouped {
+        method: args.method,
         n_images: embedded.paths.len(),
         n_clusters: found.clusters.len(),
         clusters: &found.clusters,
@@ -70,7 +73,13 @@ fn decision(args: &ClusterArgs, source: Option<&ModelSource>) -> Result<Decision
             threshold,
             point: None,
         }),
-        (Some(source), None) => decide_rarest(source, &made_by(source)?, choice)?,
+        (Some(source), None) => {
+            let decide = match args.method {
+                ClusterMethod::Average => decide,
+                ClusterMethod::Dbscan => decide_rarest,
+            };
+            decide(source, &made_by(source)?, choice)?
+        }
         (None, None) => None,
     };
     decision.ok_or_else(|| {
@@ -109,10 +118,14 @@ fn write(args: &ClusterArgs, found: &Clustered) -> Result<(), Failure> {
 
 fn text(grouped: &Grouped<'_>, decision: &Decision) -> String {
     let mut text = format!(
-        "{} images: {} clusters, {} images in none; together is what is below {}",
+        "{} images: {} clusters, {} images in none; {} {}",
         grouped.n_images,
         grouped.n_clusters,
         grouped.unclustered.len(),
+        match grouped.method {
+            ClusterMethod::Average => "by average linkage, below",
+            ClusterMethod::Dbscan => "by dbscan, neighbours are below",
+        },
         threshold_text(decision)
     );
     if let Some(score) = grouped.score {

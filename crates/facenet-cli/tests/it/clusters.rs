@@ -111,7 +111,7 @@ fn stored_embeddings_give_the_same_clusters_whatever_the_threads() {
         .done();
     let json = |line: &str| {
         scratch
-            .run(&format!("{line} --threshold 0.05 --json"))
+            .run(&format!("{line} --threshold 0.25 --json"))
             .done()
             .json()
     };
@@ -120,8 +120,16 @@ fn stored_embeddings_give_the_same_clusters_whatever_the_threads() {
     assert_eq!(json("cluster e.safetensors --model run/model"), found);
     assert_eq!(json("cluster faces --model run/model --threads 1"), found);
     assert_eq!(found["score"], Value::Null);
+    assert_eq!(found["method"], "average");
+    let n_clusters = found["n_clusters"].as_u64().expect("a number");
+    assert!((2..24).contains(&n_clusters), "{n_clusters}");
+    // Chains are longer than what is near on average.
+    let chained = json("cluster e.safetensors --method dbscan");
+    assert_eq!(chained["method"], "dbscan");
+    let longest = |found: &Value| lists(found)[0].len();
+    assert!(longest(&chained) > longest(&found), "{chained}");
     let text = scratch
-        .run("cluster e.safetensors --threshold 0.05 --score")
+        .run("cluster e.safetensors --threshold 0.25 --score")
         .done()
         .stdout;
     assert!(
@@ -131,7 +139,7 @@ fn stored_embeddings_give_the_same_clusters_whatever_the_threads() {
 }
 
 #[test]
-fn the_calibrated_threshold_of_the_lowest_rate_is_taken() {
+fn the_first_calibrated_threshold_is_taken_and_by_dbscan_that_of_the_lowest_rate() {
     let scratch = Scratch::with_run();
     scratch
         .run("synth people --identities 20 --images 3 --side 32 --folds 2 --pairs-per-fold 6")
@@ -148,7 +156,12 @@ fn the_calibrated_threshold_of_the_lowest_rate_is_taken() {
             .as_f64()
             .expect("calibrated")
     };
-    assert_eq!((far(""), far("--far 0.1")), (0.06, 0.1));
+    assert_eq!((far(""), far("--far 0.06")), (0.1, 0.06));
+    let dbscan = "--method dbscan";
+    assert_eq!(
+        (far(dbscan), far(&format!("{dbscan} --far 0.1"))),
+        (0.06, 0.1)
+    );
 }
 
 #[test]
@@ -183,12 +196,10 @@ fn what_cannot_be_clustered() {
         scratch.run(&cluster("faces --model run/model --copy")).code,
         USAGE
     );
-    assert_eq!(
-        scratch
-            .run(&cluster("faces --model run/model --min-images 0"))
-            .code,
-        USAGE
-    );
+    for wrong in ["--min-images 0", "--method nonsense"] {
+        let line = cluster(&format!("faces --model run/model {wrong}"));
+        assert_eq!(scratch.run(&line).code, USAGE, "{wrong}");
+    }
 }
 
 /// 30 people, of whom some have one picture only.

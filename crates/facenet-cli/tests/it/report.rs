@@ -253,6 +253,11 @@ fn a_run_is_found_by_any_of_its_folders_and_another_model_is_shown() {
         &format!("--model models/{RUN}/model-ema --lfw-dir faces"),
     );
     assert_eq!(by_path["held_out"]["report"], shown["report"]);
+    assert_eq!(
+        by_path["notes"].as_array().map(Vec::len),
+        Some(1),
+        "{by_path}"
+    );
 }
 
 #[test]

@@ -14,18 +14,18 @@ pub(super) const MAX_ROWS: usize = 46_341;
 ///
 /// Every row is a cluster at first. The two clusters of which rows are nearest, by the mean of the
 /// squared distances between the one's and the other's, become one, as long as that mean is
-/// below the threshold. Distances are rounded to f32, and means are of those.
+/// below the threshold. Distances and means are rounded to f32, means at each merge.
 ///
-/// Memory: 4 bytes for each two rows.
+/// Memory: 4 bytes for each two rows; `None` where there are none.
 ///
 /// - `rows`: `[n, dim]`, `dim` above 0, finite; [`MAX_ROWS`] at most
-pub(super) fn average(rows: &[f32], dim: usize, threshold: f64) -> Vec<Vec<usize>> {
+pub(super) fn average(rows: &[f32], dim: usize, threshold: f64) -> Option<Vec<Vec<usize>>> {
     let n = rows.len() / dim;
     let mut clusters: Vec<_> = (0..n).map(|row| vec![row]).collect();
     if n < 2 {
-        return clusters;
+        return Some(clusters);
     }
-    let merges = linkage(&mut distances(rows, dim), n, Method::Average);
+    let merges = linkage(&mut distances(rows, dim)?, n, Method::Average);
     // A merge makes the cluster of the next number. They come by distance.
     for merge in merges.steps() {
         if f64::from(merge.dissimilarity) >= threshold {
@@ -37,14 +37,17 @@ pub(super) fn average(rows: &[f32], dim: usize, threshold: f64) -> Vec<Vec<usize
         clusters.push(merged);
     }
     clusters.retain(|cluster| !cluster.is_empty());
-    clusters
+    Some(clusters)
 }
 
-/// Squared distances of each row to those after it.
-fn distances(rows: &[f32], dim: usize) -> Vec<f32> {
+/// Squared distances of each row to those after it; `None` where they do not fit in memory.
+fn distances(rows: &[f32], dim: usize) -> Option<Vec<f32>> {
     let n = rows.len() / dim;
     let row = |i: usize| &rows[dim * i..][..dim];
-    let mut distances = vec![0.0; n * (n - 1) / 2];
+    let count = n * (n - 1) / 2;
+    let mut distances = Vec::new();
+    distances.try_reserve_exact(count).ok()?;
+    distances.resize(count, 0.0);
     let mut rest = &mut distances[..];
     let lines: Vec<&mut [f32]> = (1..n)
         .map(|i| rest.split_off_mut(..n - i).expect("one for each row after"))
@@ -54,7 +57,7 @@ fn distances(rows: &[f32], dim: usize) -> Vec<f32> {
             *distance = sq_l2(row(i), row(j)) as f32;
         }
     });
-    distances
+    Some(distances)
 }
 
 #[cfg(test)]
@@ -88,6 +91,13 @@ mod tests {
         }
     }
 
+    /// Clusters, by their first row.
+    fn sorted(rows: &[f32], dim: usize, threshold: f64) -> Vec<Vec<usize>> {
+        let mut clusters = average(rows, dim, threshold).expect("a little memory");
+        clusters.sort();
+        clusters
+    }
+
     #[test]
     fn clusters_are_those_of_the_definition() {
         for seed in 0..40 {
@@ -96,11 +106,9 @@ mod tests {
                 .map(|_| rng.next_u32() as f32 / 2f32.powi(32))
                 .collect();
             for threshold in [0.01, 0.1, 0.3, 0.5, 4.0] {
-                let mut found = average(&rows, 3, threshold);
                 let mut expected = naive(&rows, 3, threshold);
-                found.sort();
                 expected.sort();
-                assert_eq!(found, expected, "{seed} {threshold}");
+                assert_eq!(sorted(&rows, 3, threshold), expected, "{seed} {threshold}");
             }
         }
     }
@@ -109,11 +117,23 @@ mod tests {
     fn a_chain_is_no_cluster() {
         // Neighbours are 1 apart, in squared L2; the ends of three 4.
         let line = [0.0, 1.0, 2.0, 9.0];
-        assert_eq!(average(&line, 1, 1.0).len(), 4, "below and not at it");
-        let pairs = average(&line, 1, 2.5);
+        assert_eq!(sorted(&line, 1, 1.0).len(), 4, "below and not at it");
+        let pairs = sorted(&line, 1, 2.5);
         assert!(pairs.contains(&vec![3]) && pairs.len() == 3, "{pairs:?}");
-        assert!(average(&line, 1, 2.6).contains(&vec![0, 1, 2]));
-        assert_eq!(average(&[], 1, 1.0), [[0; 0]; 0]);
-        assert_eq!(average(&[5.0], 1, 1.0), [[0]]);
+        assert_eq!(sorted(&line, 1, 2.6), [vec![0, 1, 2], vec![3]]);
+        assert_eq!(sorted(&[], 1, 1.0), [[0; 0]; 0]);
+        assert_eq!(sorted(&[5.0], 1, 1.0), [[0]]);
+    }
+
+    #[test]
+    fn rows_that_are_the_same_or_all_as_far_apart_have_one_cluster_each() {
+        let same = [0.3, 0.7, 0.3, 0.7, 0.3];
+        assert_eq!(sorted(&same, 1, 1e-9), [vec![0, 2, 4], vec![1, 3]]);
+        // Corners of a simplex: any two are 2 * 0.7^2 apart.
+        let simplex: Vec<f32> = (0..49)
+            .map(|at| if at % 8 == 0 { 0.7 } else { 0.0 })
+            .collect();
+        assert_eq!(sorted(&simplex, 7, 0.97).len(), 7);
+        assert_eq!(sorted(&simplex, 7, 0.99), [[0, 1, 2, 3, 4, 5, 6]]);
     }
 }

@@ -11,7 +11,7 @@ use crate::apply::dbscan::dbscan;
 use crate::compute::on_threads;
 use crate::embeddings_file::Stored;
 use crate::error::TrainError;
-use crate::evaluate::{Embedded, ModelSource, embed};
+use crate::evaluate::{Embedded, ModelSource, embed, list};
 use crate::observer::Observer;
 use crate::saved::saved_model;
 
@@ -60,18 +60,22 @@ pub struct Clustered {
 /// and whatever is given without a model is taken for.
 ///
 /// # Errors
-/// As [`embed`]; for stored ones [`TrainError::Data`] unless the file is one of safetensors with
+/// [`TrainError::Config`] for more than `method` takes, before any is embedded. As [`embed`]; for stored ones [`TrainError::Data`] unless the file is one of safetensors with
 /// `embeddings` and `paths`, as many numbers each as the model gives.
 pub fn to_cluster(
     source: Option<&ModelSource>,
     input: &Path,
+    method: ClusterMethod,
     observer: &mut dyn Observer,
 ) -> Result<Embedded, TrainError> {
     let is_stored = input.extension().is_some_and(|it| it == "safetensors") && !input.is_dir();
     if let Some(source) = source.filter(|_| !is_stored) {
-        return embed(source, &[input.to_owned()], observer);
+        let images = [input.to_owned()];
+        check_count(method, list(&images)?.0.len())?;
+        return embed(source, &images, observer);
     }
     let stored = Stored::read(input)?;
+    check_count(method, stored.rows.len() / stored.dim.max(1))?;
     if let Some(source) = source {
         check_dim(source, input, stored.dim)?;
     }
@@ -88,6 +92,21 @@ pub fn to_cluster(
         paths,
         skipped: vec![],
     })
+}
+
+/// Refuses more images than a method compares.
+fn check_count(method: ClusterMethod, n_images: usize) -> Result<(), TrainError> {
+    if method == ClusterMethod::Dbscan || n_images <= MAX_ROWS {
+        return Ok(());
+    }
+    Err(beyond_average(format!(
+        "found {n_images} images, expected {MAX_ROWS} at most by average"
+    )))
+}
+
+/// Average linkage holds 4 bytes for each two images.
+fn beyond_average(problem: String) -> TrainError {
+    TrainError::config("--method", problem + "; give dbscan, or fewer images")
 }
 
 /// Stored embeddings do not say whose they are; those of another length are another model's.
@@ -108,7 +127,7 @@ fn check_dim(source: &ModelSource, input: &Path, dim: usize) -> Result<(), Train
 ///
 /// # Errors
 /// [`TrainError::Data`] for an embedding that holds NaN or infinity; [`TrainError::Config`] for more
-/// than 46,341 images by average linkage.
+/// images than average linkage takes, 46,341, or than memory does.
 pub fn cluster(embedded: &Embedded, config: &ClusterConfig) -> Result<Clustered, TrainError> {
     let Embedded {
         rows, dim, paths, ..
@@ -126,19 +145,13 @@ pub fn cluster(embedded: &Embedded, config: &ClusterConfig) -> Result<Clustered,
         min_images,
         threads,
     } = config;
-    if method == ClusterMethod::Average && paths.len() > MAX_ROWS {
-        let problem = format!(
-            "average compares all with all in memory, and {} images are more than {MAX_ROWS}; give \
-             dbscan, or fewer",
-            paths.len()
-        );
-        return Err(TrainError::config("--method", problem));
-    }
-    let mut clusters = on_threads(threads, || {
-        Ok(match method {
-            ClusterMethod::Average => average(rows, *dim, threshold),
-            ClusterMethod::Dbscan => dbscan(rows, *dim, threshold, min_images),
-        })
+    check_count(method, paths.len())?;
+    let mut clusters = on_threads(threads, || match method {
+        ClusterMethod::Average => average(rows, *dim, threshold).ok_or_else(|| {
+            let n = paths.len();
+            beyond_average(format!("no memory for the distances of {n} images"))
+        }),
+        ClusterMethod::Dbscan => Ok(dbscan(rows, *dim, threshold, min_images)),
     })?;
     clusters.retain(|images| images.len() >= min_images);
     clusters.sort_by_key(|images| (Reverse(images.len()), images[0]));
@@ -213,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn more_images_than_memory_has_are_refused() {
+    fn more_images_than_average_linkage_takes_are_refused() {
         let mut many = some();
         many.paths = vec!["a".to_owned(); MAX_ROWS + 1];
         many.rows = vec![0.0; MAX_ROWS + 1];
@@ -223,7 +236,7 @@ mod tests {
         };
         let error = cluster(&many, &config).expect_err("too many").to_string();
         assert!(
-            error.contains("46342 images are more than 46341; give dbscan"),
+            error.contains("found 46342 images, expected 46341 at most by average; give dbscan"),
             "{error}"
         );
     }

@@ -5,7 +5,8 @@ use ndarray::{ArrayView1, ArrayView2};
 use petal_clustering::{Dbscan, Fit};
 use petal_neighbors::distance::Metric;
 
-/// Clusters of unit rows by DBSCAN (M. Ester et al., KDD 1996), each with its rows in order.
+/// Clusters of unit rows by DBSCAN (M. Ester et al., KDD 1996), each with its rows in order, in any
+/// order of their own.
 ///
 /// Two rows are neighbours below the threshold. A row with `min_images` neighbours or more, itself among
 /// them, is a core row; a cluster is core rows that are linked by neighbourhood, with their

@@ -95,10 +95,11 @@ pub(super) fn of_run(
         notes.push("The run has no pairs, so nothing is shown of held-out people.".to_owned());
         return Ok(None);
     };
-    let is_own = files
-        .model_dir
-        .as_ref()
-        .is_some_and(|dir| model.starts_with(dir));
+    let real = |path: &Path| path.canonicalize().ok();
+    let own = files.model_dir.as_deref().and_then(real);
+    let is_own = real(&model)
+        .zip(own)
+        .is_some_and(|(model, own)| model.starts_with(own));
     if let Some(config) = files.config.as_ref().filter(|_| is_own) {
         notes.extend(note_of_known(config, shown.set.paths()));
     }
