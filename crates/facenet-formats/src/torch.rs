@@ -13,8 +13,8 @@ const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0
 /// `torch.serialization.PROTOCOL_VERSION` of the older form.
 const PROTOCOL: i64 = 1001;
 
-/// Name of a note in an archive.
-pub(crate) const NOTE: &str = "facenet.input";
+/// Name of a note of ours in a file for other frameworks: on the network's input.
+pub const NOTE: &str = "facenet.input";
 
 /// The tensors of a state dictionary by name, where they lie in the file.
 #[derive(Clone, Debug)]

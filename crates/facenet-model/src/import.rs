@@ -13,14 +13,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
-use facenet_formats::StateDict;
+use facenet_formats::{NOTE, StateDict};
 use safetensors::SafeTensors;
 use sha2::{Digest, Sha256};
 
 use crate::config::ModelConfig;
 use crate::error::ModelError;
 use crate::model::{LoadReport, Model};
-use crate::tensors::{NOTE, length_of};
+use crate::tensors::length_of;
 
 /// Largest foreign file that is read, in bytes: with a classifier of 100 thousand people, the
 /// larger network has 300 million.
@@ -206,8 +206,9 @@ mod tests {
             assert_eq!(noted.note().as_deref(), Some(text.as_bytes()));
             assert_eq!(silent.note(), None);
             assert_eq!(read(&noted.bytes), read(&silent.bytes));
-            let cut = file(Ok(noted.bytes[..noted.bytes.len() / 2].to_vec()));
-            assert_eq!(cut.note(), None);
+            for cut in [0, 4, 20, noted.bytes.len() / 2] {
+                assert_eq!(file(Ok(noted.bytes[..cut].to_vec())).note(), None, "{cut}");
+            }
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use facenet_files::open_regular;
+use facenet_formats::NOTE;
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 
 use crate::error::ModelError;
@@ -15,8 +16,6 @@ use crate::error::ModelError;
 const LENGTH_BYTES: u64 = 8;
 /// Longest header that is read, in bytes: the larger network's has 70 thousand.
 const MAX_HEADER: u64 = 1 << 24;
-/// Key of a note in a safetensors file's metadata.
-pub(crate) const NOTE: &str = "facenet.input";
 /// What to do about a broken file.
 const COPY_AGAIN: &str = "copy the file again, or give an earlier checkpoint";
 

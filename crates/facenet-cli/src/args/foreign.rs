@@ -41,8 +41,8 @@ Example: facenet export models/published --onnx published.onnx
 
 The ONNX file (operator set 17) takes `images` [n, 3, side, side] in f32, RGB, standardised by the recipe that its \
 metadata names, and gives `embeddings` [n, dim] of unit length. The PyTorch file is for torch.load(FILE, weights_only=True) and \
-facenet_pytorch.InceptionResnetV1; rows are then of unit length too. This and safetensors have the recipe beside the tensors, which import takes. No file says anything of training, folders, or the \
-people that a model has seen.";
+facenet_pytorch.InceptionResnetV1; rows are then of unit length too. This and safetensors have the recipe beside the tensors, \
+which import takes. No file says anything of training, folders, or the people that a model has seen.";
 
 /// Flags of `export`.
 #[derive(Clone, Debug, Args)]

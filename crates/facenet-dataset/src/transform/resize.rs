@@ -172,16 +172,20 @@ mod tests {
         sum
     }
 
+    fn picture([height, width]: [usize; 2], pixels: Vec<u8>) -> Rgb8 {
+        Rgb8 {
+            width,
+            height,
+            pixels,
+        }
+    }
+
     #[track_caller]
     fn check(from: [usize; 2], to: [usize; 2]) {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut pixels = vec![0; 3 * from[0] * from[1]];
         rng.fill_bytes(&mut pixels);
-        let picture = Rgb8 {
-            width: from[1],
-            height: from[0],
-            pixels,
-        };
+        let picture = picture(from, pixels);
         let found = resize(&picture, to[0], to[1]).expect("sizes are positive");
         assert_eq!((found.height, found.width), (to[0], to[1]));
         for (at, &level) in found.pixels.iter().enumerate() {
@@ -221,11 +225,7 @@ mod tests {
     fn check_digest(from: [usize; 2], to: [usize; 2], expected: u64) {
         let level = |y, x, c| (7 * y * y + 3 * x * x + 5 * x * y + 85 * c) as u8;
         let row = |y| (0..3 * from[1]).map(move |at| level(y, at / 3, at % 3));
-        let picture = Rgb8 {
-            width: from[1],
-            height: from[0],
-            pixels: (0..from[0]).flat_map(row).collect(),
-        };
+        let picture = picture(from, (0..from[0]).flat_map(row).collect());
         let found = resize(&picture, to[0], to[1]).expect("sizes are positive");
         let digest = Sha256::digest(&found.pixels);
         let digest = u64::from_be_bytes(*digest.first_chunk().expect("32 bytes"));
@@ -247,11 +247,7 @@ mod tests {
 
     #[test]
     fn a_huge_result_is_refused() {
-        let pixel = Rgb8 {
-            width: 1,
-            height: 1,
-            pixels: vec![0; 3],
-        };
+        let pixel = picture([1, 1], vec![0; 3]);
         for (height, width) in [(1, usize::MAX), (8193, 1)] {
             let error = resize(&pixel, height, width).expect_err("too large");
             assert!(error.to_string().contains("expected 8192"), "{error}");
@@ -262,22 +258,14 @@ mod tests {
     /// together more than all.
     #[test]
     fn a_long_line_does_not_overflow() {
-        let white = Rgb8 {
-            width: 5_000_000,
-            height: 1,
-            pixels: vec![255; 15_000_000],
-        };
+        let white = picture([1, 5_000_000], vec![255; 15_000_000]);
         let found = resize(&white, 1, 1).expect("sizes are positive").pixels;
         assert_eq!(found, [255; 3]);
     }
 
     #[test]
     fn nothing_cannot_be_resized() {
-        let empty = Rgb8 {
-            width: 0,
-            height: 3,
-            pixels: Vec::new(),
-        };
+        let empty = picture([3, 0], Vec::new());
         let error = resize(&empty, 2, 2);
         assert!(
             matches!(error, Err(DatasetError::Shape { .. })),

@@ -60,8 +60,9 @@ pub struct Clustered {
 /// and whatever is given without a model is taken for.
 ///
 /// # Errors
-/// [`TrainError::Config`] for more than `method` takes, before any is embedded. As [`embed`]; for stored ones [`TrainError::Data`] unless the file is one of safetensors with
-/// `embeddings` and `paths`, as many numbers each as the model gives.
+/// [`TrainError::Config`] for more than `method` takes, before any is embedded. As [`embed`]; for
+/// stored ones [`TrainError::Data`] unless the file is one of safetensors with `embeddings` and
+/// `paths`, as many numbers each as the model gives.
 pub fn to_cluster(
     source: Option<&ModelSource>,
     input: &Path,

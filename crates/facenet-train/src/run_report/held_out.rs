@@ -95,7 +95,6 @@ pub(super) fn of_run(
         notes.push("The run has no pairs, so nothing is shown of held-out people.".to_owned());
         return Ok(None);
     };
-    let real = |path: &Path| path.canonicalize().ok();
     let own = files.model_dir.as_deref().and_then(real);
     let is_own = real(&model)
         .zip(own)
@@ -165,12 +164,16 @@ fn people_pairs(shown: &Shown) -> usize {
     met.len()
 }
 
+/// A path without links and detours, if it leads anywhere.
+fn real(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
 /// Whether the model was kept for its score on the pairs that it is shown on: the run's own.
 fn is_best(model: &Path, request: &ReportRequest, files: &RunFiles) -> bool {
     let is_scored = files.config.is_some();
     let own_pairs = request.lfw_dir.is_none() && request.lfw_pairs.is_none();
     let best = files.model_dir.as_ref().map(|dir| dir.join(BEST_DIR));
-    let real = |path: &Path| path.canonicalize().ok();
     is_scored && own_pairs && best.is_some_and(|best| real(model) == real(&best))
 }
 
